@@ -1,0 +1,1 @@
+"""Measuring a retriever: metrics, studies, benchmarks."""

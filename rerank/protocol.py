@@ -1,0 +1,42 @@
+"""What a reranker is: anything that scores a query against passages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """Scores passages for a query; higher is more relevant.
+
+    Scores are logits (any real number, not squashed): a sigmoid would tie good candidates.
+    The score of a pair depends on that pair alone, never on what it is batched with.
+    """
+
+    def score(self, query: str, passages: Sequence[str]) -> FloatArray:
+        """Score each passage for the query.
+
+        :param query: the question, not empty.
+        :param passages: n texts.
+        :return: float32 logits, shape (n,), in the order of the passages.
+        """
+        ...
+
+
+@runtime_checkable
+class PairReranker(Reranker, Protocol):
+    """A reranker that can also share its batches between queries."""
+
+    def score_pairs(self, pairs: Sequence[tuple[str, str]]) -> FloatArray:
+        """Score (query, passage) pairs.
+
+        :param pairs: n pairs of query and passage; queries may differ.
+        :return: float32 logits, shape (n,), in the order of the pairs.
+        """
+        ...

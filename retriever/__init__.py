@@ -1,0 +1,1 @@
+"""Two-stage retrieval: a static lookup-table encoder finds, a cross-encoder decides."""

@@ -1,0 +1,90 @@
+"""Every error this project raises on purpose; each message names the thing and the remedy."""
+
+from __future__ import annotations
+
+from rerank.errors import (
+    InvalidInputError,
+    InvalidTypeError,
+    MissingExtraError,
+    ModelError,
+    ModelNotFoundError,
+    RetrieverError,
+)
+
+__all__ = [
+    "ClosedError",
+    "CollectionError",
+    "CollectionExistsError",
+    "CollectionLockedError",
+    "CollectionNotFoundError",
+    "CollectionVersionError",
+    "ConfigError",
+    "CorruptCollectionError",
+    "DocumentNotFoundError",
+    "DuplicateIdError",
+    "FilterError",
+    "InvalidInputError",
+    "InvalidTypeError",
+    "MissingExtraError",
+    "ModelError",
+    "ModelNotFoundError",
+    "RetrieverError",
+    "SourceError",
+    "StorageFullError",
+]
+
+
+class DuplicateIdError(InvalidInputError):
+    """A document id is given twice, or exists already where it must not."""
+
+
+class DocumentNotFoundError(RetrieverError, KeyError):
+    """No document has this id."""
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument, which quotes the whole sentence.
+        return str(self.args[0]) if self.args else ""
+
+
+class ConfigError(InvalidInputError):
+    """A configuration has an unknown key, a value out of range, or does not fit the collection."""
+
+
+class FilterError(InvalidInputError):
+    """A metadata filter is malformed."""
+
+
+class CollectionError(RetrieverError):
+    """A collection on disk cannot be opened or written."""
+
+
+class CollectionNotFoundError(CollectionError):
+    """There is no collection in this folder."""
+
+
+class CollectionExistsError(CollectionError):
+    """There is a collection in this folder already."""
+
+
+class CollectionLockedError(CollectionError):
+    """Another process is writing to this collection."""
+
+
+class CorruptCollectionError(CollectionError):
+    """A file of the collection is truncated, damaged or half copied."""
+
+
+class CollectionVersionError(CollectionError):
+    """The collection was written by a newer version of this project."""
+
+
+class StorageFullError(CollectionError):
+    """The disk is full; the change was not made and the collection is as it was."""
+
+
+class ClosedError(CollectionError):
+    """The collection has been closed."""
+
+
+class SourceError(RetrieverError):
+    """A file or folder to be read cannot be read; the message names it."""

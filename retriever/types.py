@@ -1,0 +1,104 @@
+"""What goes in and what comes out: frozen, slotted, and plain Python values throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+Metadata = Mapping[str, Any]
+Filter = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document to be found.
+
+    :param id: unique in its collection.
+    :param text: what is searched; not empty.
+    :param title: searched together with the text, shown apart.
+    :param metadata: any JSON object; `filter=` selects on it.
+    """
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: Metadata = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document as plain JSON-ready values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class StageScore:
+    """A document's place in one stage.
+
+    :param rank: 1 for the best.
+    :param score: what the stage ranks by; its unit is the stage's own.
+    """
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageScores:
+    """Where each stage put a document; None where the stage did not see it.
+
+    :param dense: cosine similarity of the static encoder's vectors.
+    :param lexical: BM25.
+    :param fused: the two combined; what the first stage hands on.
+    :param reranked: the cross-encoder's logit.
+    """
+
+    dense: StageScore | None = None
+    lexical: StageScore | None = None
+    fused: StageScore | None = None
+    reranked: StageScore | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """A document found, with its best passage and what every stage thought of it.
+
+    :param id: the document's id.
+    :param text: the document's text, whole.
+    :param title: the document's title, or "".
+    :param metadata: the document's metadata.
+    :param score: what the list is ordered by; comparable within one result list only.
+    :param rank: 1 for the best.
+    :param passage: the passage that matched best.
+    :param span: where the passage is in `text`, as [start, end) in characters.
+    :param stages: rank and score in each stage.
+    """
+
+    id: str
+    text: str
+    title: str
+    metadata: Metadata
+    score: float
+    rank: int
+    passage: str
+    span: tuple[int, int]
+    stages: StageScores
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain JSON-ready values; `json.dumps` takes it as it is."""
+        return asdict(self) | {"span": list(self.span)}
+
+    model_dump = to_dict
+
+
+@dataclass(frozen=True, slots=True)
+class SearchTimings:
+    """How long the stages of one search took.
+
+    :param first_stage_ms: encoding, both indexes, fusion and reading the texts, in milliseconds.
+    :param rerank_ms: the cross-encoder, in milliseconds.
+    :param reranked: how many candidates were scored by the cross-encoder.
+    """
+
+    first_stage_ms: float
+    rerank_ms: float
+    reranked: int
