@@ -1,0 +1,127 @@
+"""Turning what a caller hands in (strings, pairs, mappings, Documents) into valid Documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import Any
+
+from retriever.errors import InvalidInputError, InvalidTypeError
+from retriever.store.content_id import content_id
+from retriever.types import Document
+
+DocumentLike = str | tuple[str, str] | Mapping[str, Any] | Document
+
+_KEYS = {"id", "_id", "text", "title", "metadata"}
+
+
+def to_documents(docs: Iterable[DocumentLike]) -> Iterator[Document]:
+    """Validate documents one after another.
+
+    :param docs: strings, `(id, text)` pairs, mappings with `text` and optionally `id` (or `_id`),
+        `title` and `metadata`, or `Document`s.
+    :return: the documents; an id is made from the content where none is given.
+    :raises InvalidTypeError: if `docs` is no iterable of these.
+    :raises InvalidInputError: if a document cannot be stored; the message says which and why.
+    """
+    if isinstance(docs, str | bytes | Mapping | Document) or not isinstance(docs, Iterable):
+        raise InvalidTypeError(
+            f"docs must be an iterable of documents, not one {type(docs).__name__}; "
+            "put a single document in a list"
+        )
+    for position, doc in enumerate(docs):
+        yield to_document(doc, position)
+
+
+def to_document(doc: DocumentLike, position: int = 0) -> Document:
+    """Validate one document; `position` is its place in the input, for messages."""
+    document = _convert(doc, position)
+    where = f"document {position} ({document.id!r})"
+    _check_text(document.id, f"the id of document {position}", "give every document a non-empty string id")
+    _check_text(document.title, f"the title of {where}", "give it as a string")
+    _check_text(document.text, f"the text of {where}", "give it as a string")
+    if not document.id:
+        raise InvalidInputError(f"document {position} has an empty id; leave the id out to have one made")
+    if not (document.text.strip() or document.title.strip()):
+        raise InvalidInputError(f"{where} has no text; leave it out or give it a text")
+    metadata_json(document)
+    return document
+
+
+def metadata_json(document: Document) -> str:
+    """Return the metadata as canonical JSON.
+
+    :raises InvalidTypeError: if it is no JSON object.
+    :raises InvalidInputError: if it holds NaN or infinity.
+    """
+    metadata = document.metadata
+    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
+        raise InvalidTypeError(
+            f"the metadata of document {document.id!r} must be a mapping with string keys, "
+            f"not {type(metadata).__name__}"
+        )
+    try:
+        return json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False, sort_keys=True)
+    except TypeError as error:
+        raise InvalidTypeError(
+            f"the metadata of document {document.id!r} is not JSON ({error}); "
+            "use strings, numbers, booleans, None, lists and mappings"
+        ) from error
+    except ValueError as error:
+        raise InvalidInputError(
+            f"the metadata of document {document.id!r} cannot be stored ({error}); "
+            "replace NaN and infinity by None"
+        ) from error
+
+
+def size_of(docs: Iterable[DocumentLike]) -> int | None:
+    """Return the number of documents where it is known without reading them."""
+    return len(docs) if isinstance(docs, Sized) else None
+
+
+def _convert(doc: DocumentLike, position: int) -> Document:
+    """Bring any accepted form into a Document, unchecked."""
+    if isinstance(doc, Document):
+        return doc
+    if isinstance(doc, str):
+        _check_text(doc, f"document {position}", "encode it as UTF-8 text")
+        return Document(id=content_id("", doc), text=doc)
+    if isinstance(doc, Mapping):
+        return _from_mapping(doc, position)
+    if isinstance(doc, tuple) and len(doc) == 2:
+        return Document(id=doc[0], text=doc[1])
+    raise InvalidTypeError(
+        f"document {position} is a {type(doc).__name__}; expected a string, an (id, text) pair, "
+        "a mapping with a 'text', or a Document"
+    )
+
+
+def _from_mapping(doc: Mapping[str, Any], position: int) -> Document:
+    """Read a mapping, refusing keys that would be lost."""
+    unknown = sorted(str(key) for key in doc if key not in _KEYS)
+    if unknown:
+        raise InvalidInputError(
+            f"document {position} has unknown keys {', '.join(unknown)}; put them under 'metadata'"
+        )
+    if "text" not in doc:
+        raise InvalidInputError(f"document {position} has no 'text'")
+    title, text = doc.get("title") or "", doc["text"]
+    given = doc.get("id", doc.get("_id"))
+    if given is None:
+        _check_text(title, f"the title of document {position}", "give it as a string")
+        _check_text(text, f"the text of document {position}", "give it as a string")
+        given = content_id(title, text)
+    return Document(id=given, text=text, title=title, metadata=doc.get("metadata") or {})
+
+
+def _check_text(value: object, what: str, remedy: str) -> None:
+    """Refuse what is no string, and strings that no file can hold."""
+    if not isinstance(value, str):
+        raise InvalidTypeError(f"{what} is a {type(value).__name__}, not a string; {remedy}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"{what} holds a lone surrogate at character {error.start}, which is no valid Unicode; "
+            "clean it with text.encode('utf-8', 'replace').decode()"
+        ) from error

@@ -1,0 +1,1 @@
+"""Vector indexes: one small protocol, one file an engine."""

@@ -1,0 +1,1 @@
+"""Documents and metadata in SQLite: the source of truth that both indexes are derived from."""

@@ -1,0 +1,147 @@
+"""Metadata filters, validated and compiled to SQL over the JSON metadata column."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from retriever.errors import FilterError
+from retriever.types import Filter
+
+Clause = tuple[str, list[Any]]
+_COLUMN = "documents.metadata"
+_RANGES = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_OPERATORS = ("eq", "ne", "in", *_RANGES, "prefix", "contains", "exists")
+
+
+def compile_filter(filter: Filter) -> Clause:
+    """Compile a filter to a SQL condition and its parameters.
+
+    A filter maps fields to a value (equality) or to operators: `eq`, `ne`, `in`, `gt`, `gte`, `lt`, `lte`,
+    `prefix`, `contains` (an array's element or a string's part) and `exists`; `and` and `or` take lists of
+    filters, `not` takes one. Fields of one filter must all hold. A dot descends into nested objects.
+    Types are kept apart: 1, "1" and true are three values.
+
+    :param filter: for example `{"lang": "en", "year": {"gte": 2020}, "or": [{"tags": {"contains": "faq"}}]}`.
+    :return: a SQL expression over the table `documents`, and its parameters.
+    :raises FilterError: if the filter is malformed; the message says where.
+    """
+    if not isinstance(filter, Mapping):
+        raise FilterError(f"a filter is a mapping such as {{'lang': 'en'}}, not {type(filter).__name__}")
+    return _join([_entry(field, condition) for field, condition in filter.items()], "AND")
+
+
+def _entry(field: object, condition: Any) -> Clause:
+    """Compile one field or one logical operator."""
+    if not isinstance(field, str) or not field:
+        raise FilterError(f"filter fields are non-empty strings, not {field!r}")
+    if field in ("and", "or"):
+        if isinstance(condition, str) or not isinstance(condition, Sequence) or not condition:
+            raise FilterError(f"{field!r} takes a non-empty list of filters, not {condition!r}")
+        return _join([compile_filter(part) for part in condition], field.upper())
+    if field == "not":
+        sql, values = compile_filter(condition)
+        return f"NOT coalesce({sql}, 0)", values
+    if isinstance(condition, Mapping):
+        if not condition:
+            raise FilterError(f"the filter on {field!r} is empty; use a value or one of {', '.join(_OPERATORS)}")
+        return _join([_operator(field, name, value) for name, value in condition.items()], "AND")
+    return _equal(field, condition)
+
+
+def _operator(field: str, name: object, value: Any) -> Clause:
+    """Compile one operator on one field."""
+    compilers: dict[str, Callable[[str, Any], Clause]] = {
+        "eq": _equal,
+        "ne": lambda field, value: _negated(_equal(field, value)),
+        "in": _member,
+        "prefix": _prefix,
+        "contains": _contains,
+        "exists": _exists,
+    }
+    if name in _RANGES:
+        return _compare(field, _RANGES[str(name)], value)
+    if name not in compilers:
+        raise FilterError(f"unknown filter operator {name!r} on {field!r}; use one of {', '.join(_OPERATORS)}")
+    return compilers[str(name)](field, value)
+
+
+def _equal(field: str, value: Any) -> Clause:
+    if value is None:
+        return f"coalesce(json_type({_COLUMN}, ?), 'null') = 'null'", [_path(field)]
+    if isinstance(value, bool):
+        return f"json_type({_COLUMN}, ?) = ?", [_path(field), "true" if value else "false"]
+    return _compare(field, "=", value)
+
+
+def _compare(field: str, symbol: str, value: Any) -> Clause:
+    """Compare with a number or a string, each only with its own kind."""
+    path = _path(field)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise FilterError(f"the filter on {field!r} compares with {value!r}; use a string or a number")
+    if value != value:
+        raise FilterError(f"the filter on {field!r} compares with NaN, which equals nothing; use a number")
+    types = "'text'" if isinstance(value, str) else "'integer', 'real'"
+    condition = f"json_type({_COLUMN}, ?) IN ({types}) AND json_extract({_COLUMN}, ?) {symbol} ?"
+    return f"({condition})", [path, path, value]
+
+
+def _member(field: str, value: Any) -> Clause:
+    if isinstance(value, str | Mapping) or not isinstance(value, Sequence | set | frozenset):
+        raise FilterError(f"'in' on {field!r} takes a list of values, not {value!r}")
+    return _join([_equal(field, item) for item in value], "OR") if value else ("0", [])
+
+
+def _prefix(field: str, value: Any) -> Clause:
+    if not isinstance(value, str):
+        raise FilterError(f"'prefix' on {field!r} takes a string, not {value!r}")
+    path = _path(field)
+    condition = f"json_type({_COLUMN}, ?) = 'text' AND substr(json_extract({_COLUMN}, ?), 1, ?) = ?"
+    return f"({condition})", [path, path, len(value), value]
+
+
+def _contains(field: str, value: Any) -> Clause:
+    """An array holds the value, or a string holds it as a part."""
+    if value is None or not isinstance(value, bool | int | float | str):
+        raise FilterError(f"'contains' on {field!r} takes a string, number or boolean, not {value!r}")
+    path = _path(field)
+    if isinstance(value, bool):
+        match, values = "each.type = ?", ["true" if value else "false"]
+    else:
+        types = "'text'" if isinstance(value, str) else "'integer', 'real'"
+        match, values = f"each.type IN ({types}) AND each.value = ?", [value]
+    element = (
+        f"json_type({_COLUMN}, ?) = 'array' AND "
+        f"EXISTS (SELECT 1 FROM json_each({_COLUMN}, ?) AS each WHERE {match})"
+    )
+    parameters: list[Any] = [path, path, *values]
+    if not isinstance(value, str):
+        return f"({element})", parameters
+    part = f"json_type({_COLUMN}, ?) = 'text' AND instr(json_extract({_COLUMN}, ?), ?) > 0"
+    return f"(({element}) OR ({part}))", [*parameters, path, path, value]
+
+
+def _exists(field: str, value: Any) -> Clause:
+    if not isinstance(value, bool):
+        raise FilterError(f"'exists' on {field!r} takes true or false, not {value!r}")
+    return f"json_type({_COLUMN}, ?) IS {'NOT ' if value else ''}NULL", [_path(field)]
+
+
+def _negated(clause: Clause) -> Clause:
+    return f"NOT coalesce({clause[0]}, 0)", clause[1]
+
+
+def _join(clauses: list[Clause], word: str) -> Clause:
+    """Combine conditions; none at all holds always."""
+    if not clauses:
+        return "1", []
+    sql = f" {word} ".join(f"({sql})" for sql, _ in clauses)
+    return f"({sql})", [value for _, values in clauses for value in values]
+
+
+def _path(field: str) -> str:
+    """Write a dotted field as a JSON path, quoting every step."""
+    if '"' in field:
+        raise FilterError(f"the field {field!r} holds a double quote, which JSON paths cannot name")
+    return "$" + "".join(f".{json.dumps(step, ensure_ascii=False)}" for step in field.split("."))
