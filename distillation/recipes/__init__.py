@@ -1,0 +1,1 @@
+"""Recipes: the commands that made the bundled weights."""

@@ -1,0 +1,51 @@
+"""Fill the cache of teacher vectors with the texts of the training mixture.
+
+    python -m distillation.recipes.encode_teacher TEACHER --data DIR --cache DIR --pairs 150000
+
+Resumable: what is in the cache is not computed again, and `--minutes` ends a run early.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from distillation.cache import TeacherCache
+from distillation.recipes.mixture import load_mixture
+from distillation.teacher import Teacher
+
+
+def main() -> None:
+    """Read the options and fill the cache."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("teacher", help="folder or hub id of a sentence-transformers model")
+    parser.add_argument("--data", required=True, help="folder with the training pairs")
+    parser.add_argument("--cache", required=True, help="folder that holds the caches")
+    parser.add_argument("--pairs", type=int, default=1_000_000, help="leading pairs of the mixture")
+    parser.add_argument("--max-length", type=int, default=96, help="longest text in tokens")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many minutes")
+    options = parser.parse_args()
+    teacher = Teacher(options.teacher, max_length=options.max_length)
+    cache = TeacherCache.beside(options.cache, teacher)
+    texts = [
+        text for pair in load_mixture(options.data)[: options.pairs] for text in (pair.query, pair.positive)
+    ]
+    end = time.monotonic() + 60 * options.minutes
+    columns = (TextColumn("teacher vectors"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("encode", total=len(texts))
+        missing = cache.fill(
+            teacher,
+            texts,
+            until=lambda: time.monotonic() > end,
+            progress=lambda done: bar.advance(task, done),
+        )
+    console.print(f"{len(cache):,} vectors in {cache.folder}, {missing:,} texts missing")
+
+
+if __name__ == "__main__":
+    main()
