@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from difflib import get_close_matches
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+
+from retriever.errors import ConfigError
 
 BUNDLED = "bundled"
 
@@ -12,7 +22,9 @@ BUNDLED = "bundled"
 class RetrieverConfig(BaseModel):
     """How a collection is built and searched.
 
-    Saved with the collection. Unknown keys are errors. The defaults suit English text on a laptop.
+    Saved with the collection. The defaults suit English text on a laptop.
+
+    :raises ConfigError: if a key is unknown or a value is out of range.
 
     >>> RetrieverConfig(depth=20, fusion="rrf").depth
     20
@@ -80,12 +92,36 @@ class RetrieverConfig(BaseModel):
         description="Tokens shared by neighbouring passages, so that no sentence loses its context.",
     )
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _reported(cls, values: Any, handler: ModelWrapValidatorHandler[RetrieverConfig]) -> RetrieverConfig:
+        """Say what is wrong in our words; pydantic's would not say what to do."""
+        try:
+            return handler(values)
+        except ValidationError as error:
+            problems = [
+                _explain(problem["type"], problem["loc"], problem["msg"]) for problem in error.errors()
+            ]
+            raise ConfigError("; ".join(problems)) from error
+
     @model_validator(mode="after")
     def _consistent(self) -> RetrieverConfig:
         if not (self.dense or self.lexical):
             raise ValueError("dense and lexical are both off: nothing would be searched; turn one on")
         if self.passage_tokens is not None and self.passage_overlap >= self.passage_tokens:
             raise ValueError(
-                f"passage_overlap ({self.passage_overlap}) must be below passage_tokens ({self.passage_tokens})"
+                f"passage_overlap ({self.passage_overlap}) must be below passage_tokens "
+                f"({self.passage_tokens})"
             )
         return self
+
+
+def _explain(kind: str, place: tuple[int | str, ...], message: str) -> str:
+    """Name the key and the remedy."""
+    key = ".".join(map(str, place))
+    if kind == "extra_forbidden":
+        known = list(RetrieverConfig.model_fields)
+        close = get_close_matches(key, known, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(known)}"
+        return f"unknown configuration key {key!r}; {remedy}"
+    return f"{key}: {message}" if key else message.removeprefix("Value error, ")

@@ -46,7 +46,7 @@ class DocumentNotFoundError(RetrieverError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
-class ConfigError(InvalidInputError):
+class ConfigError(RetrieverError):
     """A configuration has an unknown key, a value out of range, or does not fit the collection."""
 
 

@@ -102,3 +102,51 @@ class SearchTimings:
     first_stage_ms: float
     rerank_ms: float
     reranked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A document in the short list that the first stage hands to the second.
+
+    :param id: the document's id.
+    :param row: the document's row in the store.
+    :param title: the document's title, or "".
+    :param passage: its best passage.
+    :param span: where the passage is in the document's text, as [start, end) in characters.
+    :param fused: rank and score in the first stage.
+    :param dense: rank and score in the dense list, if it is in it.
+    :param lexical: rank and score in the lexical list, if it is in it.
+    """
+
+    id: str
+    row: int
+    title: str
+    passage: str
+    span: tuple[int, int]
+    fused: StageScore
+    dense: StageScore | None
+    lexical: StageScore | None
+
+    @property
+    def rerank_text(self) -> str:
+        """What the cross-encoder reads: the title, then the passage."""
+        return f"{self.title} {self.passage}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSummary:
+    """What a write did.
+
+    :param added: documents that are new.
+    :param updated: documents whose content was replaced.
+    :param unchanged: documents that were there already just as given.
+    """
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: WriteSummary) -> WriteSummary:
+        return WriteSummary(
+            self.added + other.added, self.updated + other.updated, self.unchanged + other.unchanged
+        )

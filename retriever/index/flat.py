@@ -46,7 +46,7 @@ class FlatIndex:
             return [empty for _ in queries]
         parameters = None
         if allowed is not None:
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(allowed))
+            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(allowed))  # type: ignore[call-arg]
         similarities, pids = self._index.search(queries, k, params=parameters)
         # FAISS pads with id -1 when it finds fewer than k.
         return [(row[row >= 0], scores[row >= 0]) for row, scores in zip(pids, similarities, strict=True)]

@@ -109,13 +109,17 @@ class BM25Index:
         if not words or k <= 0 or (allowed is not None and len(allowed) == 0):
             return nothing
         should = [
-            (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "text", word, "freq")) for word in words
+            (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "text", word, "freq"))
+            for word in words
         ]
         asked = tantivy.Query.boolean_query(should)
         if allowed is not None:
             among = tantivy.Query.term_set_query(self._schema, "pid", allowed.tolist())
             asked = tantivy.Query.boolean_query(
-                [(tantivy.Occur.Must, asked), (tantivy.Occur.Must, tantivy.Query.const_score_query(among, 0.0))]
+                [
+                    (tantivy.Occur.Must, asked),
+                    (tantivy.Occur.Must, tantivy.Query.const_score_query(among, 0.0)),
+                ]
             )
         searcher = self._searcher
         hits = searcher.search(asked, k, count=False).hits

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +24,15 @@ FORMAT_VERSION = 1
 _CHUNK = 10_000  # parameters a statement; SQLite allows 32,766
 
 _SCHEMA = """
+-- AUTOINCREMENT: no number is ever used twice, so a derived index can tell old from new.
 CREATE TABLE documents (
-    row INTEGER PRIMARY KEY,
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     title TEXT NOT NULL,
     text TEXT NOT NULL,
     metadata TEXT NOT NULL,
     digest BLOB NOT NULL
 );
--- AUTOINCREMENT: a passage id is never used twice, so a derived index can tell old from new.
 CREATE TABLE passages (
     pid INTEGER PRIMARY KEY AUTOINCREMENT,
     row INTEGER NOT NULL,
@@ -121,7 +122,9 @@ class DocumentStore:
                 "upgrade two-stage-retriever"
             )
         if version == 0:
-            self._writer.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;")
+            self._writer.executescript(
+                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;"
+            )
 
     # Reading
 
@@ -161,7 +164,9 @@ class DocumentStore:
     def get(self, id: str) -> tuple[str, str, str] | None:
         """Return (title, text, metadata JSON) of a document, or None."""
         with self._reading() as connection:
-            found = connection.execute("SELECT title, text, metadata FROM documents WHERE id = ?", (id,)).fetchone()
+            found = connection.execute(
+                "SELECT title, text, metadata FROM documents WHERE id = ?", (id,)
+            ).fetchone()
             return None if found is None else (found[0], found[1], found[2])
 
     def rows(self) -> Iterator[tuple[str, str, str, str]]:
@@ -170,7 +175,9 @@ class DocumentStore:
         while True:
             with self._reading() as connection:
                 page = connection.execute(
-                    "SELECT row, id, title, text, metadata FROM documents WHERE row > ? ORDER BY row LIMIT 1000", (last,)
+                    "SELECT row, id, title, text, metadata FROM documents WHERE row > ? "
+                    "ORDER BY row LIMIT 1000",
+                    (last,),
                 ).fetchall()
             if not page:
                 return
@@ -180,19 +187,21 @@ class DocumentStore:
 
     def digests(self, ids: Sequence[str]) -> dict[str, bytes]:
         """Return the content digests of those of the ids that exist."""
-        return {id: digest for id, digest in self._select("SELECT id, digest FROM documents WHERE id IN ({})", ids)}
+        return dict(self._select("SELECT id, digest FROM documents WHERE id IN ({})", ids))
 
     def documents(self, rows: Sequence[int]) -> dict[int, tuple[str, str, str, str]]:
         """Return (id, title, text, metadata JSON) by row; rows deleted meanwhile are missing."""
         query = "SELECT row, id, title, text, metadata FROM documents WHERE row IN ({})"
-        return {row: (id, title, text, metadata) for row, id, title, text, metadata in self._select(query, rows)}
+        return {
+            row: (id, title, text, metadata) for row, id, title, text, metadata in self._select(query, rows)
+        }
 
     def spans(self, pids: Sequence[int]) -> dict[int, tuple[int, int, int]]:
         """Return (row, start, stop) by passage id; passages deleted meanwhile are missing."""
         query = "SELECT pid, row, start, stop FROM passages WHERE pid IN ({})"
         return {pid: (row, start, stop) for pid, row, start, stop in self._select(query, pids)}
 
-    def _select(self, query: str, values: Sequence[str] | Sequence[int]) -> Iterator[tuple[object, ...]]:
+    def _select(self, query: str, values: Sequence[str] | Sequence[int]) -> Iterator[tuple[Any, ...]]:
         """Run a query with an IN list of any length."""
         for start in range(0, len(values), _CHUNK):
             chunk = list(values[start : start + _CHUNK])
@@ -259,22 +268,24 @@ class DocumentStore:
 
     def _remove(self, ids: Sequence[str], kept: set[str], seq: int) -> tuple[IntArray, dict[str, int]]:
         """Remove passages, and documents that are not to be replaced; return the rows of those that are."""
-        rows = dict(self._select("SELECT id, row FROM documents WHERE id IN ({})", ids))
+        rows: dict[str, int] = dict(self._select("SELECT id, row FROM documents WHERE id IN ({})", ids))
         values = [(row,) for row in rows.values()]
         removed: list[int] = []
         for value in values:
-            removed += [pid for (pid,) in self._writer.execute("SELECT pid FROM passages WHERE row = ?", value)]
+            removed += [
+                pid for (pid,) in self._writer.execute("SELECT pid FROM passages WHERE row = ?", value)
+            ]
         self._writer.executemany("DELETE FROM passages WHERE row = ?", values)
         self._writer.executemany("INSERT INTO removed VALUES (?, ?)", [(pid, seq) for pid in removed])
         self._writer.executemany("DELETE FROM documents WHERE row = ?", values)
-        return np.asarray(removed, dtype=np.int64), {str(id): int(str(row)) for id, row in rows.items() if id in kept}
+        return np.asarray(removed, dtype=np.int64), {id: row for id, row in rows.items() if id in kept}
 
     def _insert(self, documents: Sequence[StoredDocument], rows: dict[str, int], seq: int) -> IntArray:
         """Insert documents and their passages; return the new passage ids."""
         connection = self._writer
-        next_row = int(connection.execute("SELECT coalesce(max(row), -1) + 1 FROM documents").fetchone()[0])
-        last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'passages'").fetchone()
-        next_pid = first_pid = (int(last[0]) if last else 0) + 1
+        used = dict(connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+        next_row = int(used.get("documents", 0)) + 1
+        next_pid = first_pid = int(used.get("passages", 0)) + 1
         document_rows: list[tuple[object, ...]] = []
         passage_rows: list[tuple[int, ...]] = []
         for document in documents:

@@ -45,7 +45,9 @@ def _entry(field: object, condition: Any) -> Clause:
         return f"NOT coalesce({sql}, 0)", values
     if isinstance(condition, Mapping):
         if not condition:
-            raise FilterError(f"the filter on {field!r} is empty; use a value or one of {', '.join(_OPERATORS)}")
+            raise FilterError(
+                f"the filter on {field!r} is empty; use a value or one of {', '.join(_OPERATORS)}"
+            )
         return _join([_operator(field, name, value) for name, value in condition.items()], "AND")
     return _equal(field, condition)
 
@@ -63,7 +65,9 @@ def _operator(field: str, name: object, value: Any) -> Clause:
     if name in _RANGES:
         return _compare(field, _RANGES[str(name)], value)
     if name not in compilers:
-        raise FilterError(f"unknown filter operator {name!r} on {field!r}; use one of {', '.join(_OPERATORS)}")
+        raise FilterError(
+            f"unknown filter operator {name!r} on {field!r}; use one of {', '.join(_OPERATORS)}"
+        )
     return compilers[str(name)](field, value)
 
 
@@ -107,7 +111,7 @@ def _contains(field: str, value: Any) -> Clause:
         raise FilterError(f"'contains' on {field!r} takes a string, number or boolean, not {value!r}")
     path = _path(field)
     if isinstance(value, bool):
-        match, values = "each.type = ?", ["true" if value else "false"]
+        match, values = "each.type = ?", list[Any](["true" if value else "false"])
     else:
         types = "'text'" if isinstance(value, str) else "'integer', 'real'"
         match, values = f"each.type IN ({types}) AND each.value = ?", [value]

@@ -1,0 +1,136 @@
+"""The small files that say what a collection is and how far its derived indexes have come."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from retriever.config import RetrieverConfig
+from retriever.errors import (
+    CollectionNotFoundError,
+    CollectionVersionError,
+    ConfigError,
+    CorruptCollectionError,
+    StorageFullError,
+)
+
+MANIFEST = "collection.json"
+FORMAT_VERSION = 1
+
+
+class Manifest(BaseModel):
+    """What a collection was made with.
+
+    :param format: version of the folder's layout.
+    :param config: the configuration it was made with.
+    :param encoder: fingerprint of the encoder whose vectors it holds.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int
+    config: RetrieverConfig
+    encoder: str
+
+
+class IndexState(BaseModel):
+    """How far a derived index has followed the store.
+
+    :param seq: number of the last change it contains.
+    :param file: name of the file that holds it, or "" where the index is a folder of its own.
+    :param size: bytes of that file.
+    :param digest: BLAKE2b of that file, so that damage is noticed before it gives wrong answers.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seq: int
+    file: str = ""
+    size: int = 0
+    digest: str = ""
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read what a collection was made with.
+
+    :raises CollectionNotFoundError: if there is none in the folder.
+    :raises CollectionVersionError: if a newer version wrote it.
+    :raises CorruptCollectionError: if it is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise CollectionNotFoundError(
+            f"there is no collection in {folder}; make one with Retriever.from_corpus(docs, path=...) "
+            "or `retriever index SOURCE --out DIR`"
+        )
+    content = _read_json(path)
+    version = content.get("format")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise CollectionVersionError(
+            f"{path} has format {version}, this version reads up to {FORMAT_VERSION}; "
+            "upgrade two-stage-retriever"
+        )
+    try:
+        return Manifest.model_validate(content)
+    except (ValidationError, ConfigError) as error:
+        raise CorruptCollectionError(f"{path} is damaged ({error}); restore it from a copy") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write what a collection was made with; this is what makes a folder a collection."""
+    write_atomically(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
+
+
+def read_state(path: Path) -> IndexState | None:
+    """Read how far an index has come; None where it was never written."""
+    if not path.is_file():
+        return None
+    try:
+        return IndexState.model_validate(_read_json(path))
+    except ValidationError as error:
+        raise CorruptCollectionError(
+            f"{path} is damaged; delete it, and the index is made again from the documents"
+        ) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file so that a reader or a crash sees the old one or the new one, never a part."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise disk_error(path, error) from error
+
+
+def disk_error(path: Path, error: Exception) -> Exception:
+    """Turn a failed write into an error that says what to do."""
+    if getattr(error, "errno", None) == 28 or "No space left" in str(error):
+        return StorageFullError(f"the disk holding {path} is full; free some space and repeat the change")
+    return CorruptCollectionError(f"{path} cannot be written ({error}); check the folder's permissions")
+
+
+def file_digest(path: Path) -> str:
+    """Return the BLAKE2b digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorruptCollectionError(f"{path} is damaged ({error}); restore it from a copy") from error
+    if not isinstance(content, dict):
+        raise CorruptCollectionError(f"{path} is damaged (no JSON object); restore it from a copy")
+    return content
