@@ -1,0 +1,79 @@
+"""Plain text and Markdown: the file's characters are the document's, so that spans point into the file."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from itertools import pairwise
+from pathlib import Path
+
+from retriever.errors import SourceError
+
+# A byte order mark names the encoding; without one only UTF-8 can be told from the rest for certain.
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?\n)---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_HEAD = 8_192  # characters searched for a title; a title further down is none
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file.
+
+    :raises SourceError: if it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read ({error.strerror or error}); check the file") from error
+
+
+def decode(content: bytes, path: Path, encoding: str | None = None) -> str:
+    """Decode a file's bytes: by its byte order mark, else as UTF-8, else by the encoding it declares.
+
+    :param content: the bytes.
+    :param path: named in errors.
+    :param encoding: what the file itself declares, tried after UTF-8.
+    :return: the text, line ends as they are.
+    :raises SourceError: if it is text in none of these.
+    """
+    marked = next((name for mark, name in _MARKS if content.startswith(mark)), None)
+    problem: Exception | None = None
+    for name in [marked] if marked else ["utf-8", encoding]:
+        if name is None:
+            continue
+        try:
+            text = content.decode(name)
+        except (UnicodeDecodeError, LookupError) as error:
+            problem = error
+            continue
+        if "\0" in text:
+            raise SourceError(f"{path} holds NUL characters and is no text; leave it out or convert it")
+        return text
+    raise SourceError(
+        f"{path} is not UTF-8 ({problem}); convert it, for example: iconv -f WINDOWS-1252 -t UTF-8"
+    ) from problem
+
+
+def title_from_name(path: Path) -> str:
+    """Return a file's name as words: `setup_guide.txt` becomes `setup guide`."""
+    return re.sub(r"[\s_-]+", " ", path.stem).strip() or path.stem
+
+
+def markdown_title(text: str) -> str:
+    """Return the title of a Markdown text: that of its front matter, else its first heading, else ""."""
+    # Imported here because every search imports this package, and few read Markdown.
+    from markdown_it import MarkdownIt
+
+    head = text[:_HEAD].lstrip("\ufeff")
+    front = _FRONT_MATTER.match(head)
+    if front:
+        declared = _FRONT_TITLE.search(front[1])
+        if declared:
+            return declared[1].strip("\"'")
+        head = head[front.end() :]
+    tokens = MarkdownIt("commonmark").parse(head)
+    for token, content in pairwise(tokens):
+        if token.type == "heading_open":
+            parts = (child.content if child.content else " " for child in content.children or [])
+            return " ".join("".join(parts).split())
+    return ""

@@ -1,0 +1,47 @@
+"""Text and Markdown keep their characters; what is no text is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from retriever.errors import SourceError
+from retriever.ingest.text_files import decode, markdown_title, title_from_name
+
+HERE = Path("notes.txt")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_decodes_what_announces_itself(encoding):
+    assert decode("Größe, 日本".encode(encoding), HERE) == "Größe, 日本"
+
+
+def test_another_encoding_is_an_error_with_the_remedy():
+    with pytest.raises(SourceError, match=r"notes\.txt is not UTF-8 .*iconv"):
+        decode("Größe".encode("latin-1"), HERE)
+
+
+def test_a_binary_file_is_no_text():
+    with pytest.raises(SourceError, match=r"notes\.txt holds NUL characters"):
+        decode(b"GIF\0\0\1", HERE)
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("# Install *it* `now`\n\nText", "Install it now"),
+        ("Set up\n======\n\nText", "Set up"),
+        ("```sh\n# a comment\n```\n\n## The heading\n", "The heading"),
+        ('---\ntitle: "From the front"\ntags: [a]\n---\n# Heading\n', "From the front"),
+        ("---\ntags: [a]\n---\n# Heading\n", "Heading"),
+        ("No heading at all", ""),
+        ("", ""),
+    ],
+)
+def test_markdown_title(text, title):
+    assert markdown_title(text) == title
+
+
+def test_title_from_name():
+    assert title_from_name(Path("docs/setup_guide-v2.txt")) == "setup guide v2"
