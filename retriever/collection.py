@@ -52,6 +52,7 @@ _DATABASE, _VECTORS, _LEXICAL, _LOCK = "documents.sqlite", "vectors", "lexical",
 _BATCH = (
     2048  # documents a transaction: large enough to fill the encoder's threads, small enough to lose little
 )
+_SAMPLE = 2048  # passages; leaves 1.6 % of error on a standard deviation
 _PERSIST_EVERY = 100_000  # passages; replaying that many after a crash takes seconds
 
 
@@ -84,6 +85,7 @@ class Collection:
         self._vector_seq = self._lexical_seq = 0
         self._persisted_seq = self._unpersisted = 0
         self._uncommitted = False
+        self._sample: tuple[int, FloatArray] = 0, np.empty((0, encoder.dimensions), dtype=np.float32)
         try:
             self._load_indexes()
         except BaseException:
@@ -142,6 +144,23 @@ class Collection:
         with self._lock.reading():
             self._check_open()
             yield
+
+    def dense_spread(self, queries: FloatArray) -> FloatArray:
+        """Return the standard deviation of each query's similarities over the collection.
+
+        Taken over a fixed sample of passages, which is drawn again when the collection has doubled or halved.
+
+        :param queries: query vectors, shape (m, d).
+        :return: shape (m,).
+        """
+        total = self.store.count_passages()
+        drawn_at, sample = self._sample
+        if not drawn_at / 2 < total < drawn_at * 2:
+            passages = self.store.sample(_SAMPLE, seed=0)
+            sample = self.encoder.encode([f"{p.title} {p.text}".strip() for p in passages])
+            self._sample = total, sample
+        spread: FloatArray = (queries @ sample.T).std(axis=1)
+        return spread
 
     def _behind(self) -> bool:
         """Tell whether a write was interrupted between the store and an index."""
@@ -272,8 +291,7 @@ class Collection:
                 self.vectors.add(change.added, vectors)
             self._vector_seq = change.seq
         if self.lexical is not None:
-            if len(change.removed):
-                self.lexical.remove(change.removed)
+            self.lexical.remove(change.removed)
             self.lexical.add(change.added, texts)
             self._uncommitted = True
             self._lexical_seq = change.seq

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retriever.collection import Collection
-from retriever.config import RetrieverConfig
 from retriever.fusion import Ranked, fuse_rrf, fuse_zscore
 from retriever.types import Candidate, Filter, StageScore
 
+FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
 _NOTHING: Ranked = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
@@ -20,15 +21,14 @@ _NOTHING: Ranked = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 
 @dataclass(frozen=True, slots=True)
 class _Lists:
-    """What one query got from the indexes, best passage first."""
+    """What one query got from each index, and all of its passages with every score, best fused first."""
 
     dense: Ranked
     lexical: Ranked
-    fused: Ranked
-
-    @property
-    def pids(self) -> IntArray:
-        return self.fused[0]
+    pids: IntArray
+    fused: FloatArray
+    similarities: FloatArray
+    scores: FloatArray
 
 
 def first_stage(
@@ -53,7 +53,7 @@ def first_stage(
     while True:
         lists = _search(collection, queries, min(wide, reachable), allowed)
         spans = collection.store.spans(np.unique(np.concatenate([found.pids for found in lists])).tolist())
-        ranked = [_documents(found.fused[0], spans) for found in lists]
+        ranked = [_documents(found.pids, spans) for found in lists]
         # Long documents can fill a list with many passages each; then more are asked for.
         if wide >= reachable or all(len(documents) >= limit for documents in ranked):
             break
@@ -66,23 +66,53 @@ def first_stage(
 
 def _search(collection: Collection, queries: Sequence[str], k: int, allowed: IntArray | None) -> list[_Lists]:
     """Ask both indexes and fuse what they say."""
-    dense = lexical = [_NOTHING] * len(queries)
-    if collection.vectors is not None:
-        dense = collection.vectors.search(collection.encoder.encode(queries), k, allowed=allowed)
-    if collection.lexical is not None:
-        lexical = [collection.lexical.search(query, k, allowed=allowed) for query in queries]
-    pairs = zip(dense, lexical, strict=True)
-    return [_Lists(one, other, _fuse(collection.config, one, other)) for one, other in pairs]
+    config, vectors, lexical = collection.config, collection.vectors, collection.lexical
+    if vectors is None and lexical is not None:
+        return [_alone(_NOTHING, lexical.search(query, k, allowed=allowed)) for query in queries]
+    if vectors is None:
+        return [_alone(_NOTHING, _NOTHING) for _ in queries]
+    encoded = collection.encoder.encode(list(queries))
+    nearest = vectors.search(encoded, k, allowed=allowed)
+    if lexical is None:
+        return [_alone(found, _NOTHING) for found in nearest]
+    spreads = collection.dense_spread(encoded) if config.fusion == "zscore" else np.zeros(len(queries))
+    lists = []
+    for query, vector, dense, spread in zip(queries, encoded, nearest, spreads, strict=True):
+        matched = lexical.search(query, k, allowed=allowed)
+        pids = np.union1d(dense[0], matched[0])
+        similarities = _completed(pids, dense, partial(vectors.similarity, vector))
+        scores = _completed(pids, matched, partial(lexical.score, query))
+        if config.fusion == "zscore":
+            fused = fuse_zscore(
+                similarities,
+                scores,
+                dense_spread=float(spread),
+                lexical_spread=lexical.spread(query),
+                dense_weight=config.dense_weight,
+            )
+        else:
+            fused = fuse_rrf(pids, dense[0], matched[0], dense_weight=config.dense_weight)
+        # Ties go to the older passage.
+        order = np.lexsort((pids, -fused))
+        lists.append(_Lists(dense, matched, pids[order], fused[order], similarities[order], scores[order]))
+    return lists
 
 
-def _fuse(config: RetrieverConfig, dense: Ranked, lexical: Ranked) -> Ranked:
-    """Fuse two lists; where only one half is on, its own scores stay."""
-    if not config.lexical:
-        return dense
-    if not config.dense:
-        return lexical
-    fuse = fuse_zscore if config.fusion == "zscore" else fuse_rrf
-    return fuse(dense, lexical, config.dense_weight)
+def _alone(dense: Ranked, lexical: Ranked) -> _Lists:
+    """One half is off: the other's own scores are the fused ones."""
+    pids, scores = dense if len(dense[0]) else lexical
+    return _Lists(dense, lexical, pids, scores, scores, scores)
+
+
+def _completed(pids: IntArray, ranked: Ranked, score: Callable[[IntArray], FloatArray]) -> FloatArray:
+    """Lay a list's scores out over all passages, and have those it lacks scored too."""
+    scores = np.empty(len(pids), dtype=np.float32)
+    places = np.searchsorted(pids, ranked[0])
+    absent = np.ones(len(pids), dtype=bool)
+    absent[places] = False
+    scores[places] = ranked[1]
+    scores[absent] = score(pids[absent])
+    return scores
 
 
 def _documents(pids: IntArray, spans: dict[int, tuple[int, int, int]]) -> dict[int, int]:
@@ -104,34 +134,26 @@ def _candidates(
     """Read the texts of the first `limit` documents and note where each stage put them."""
     rows = list(documents)[:limit]
     contents = collection.store.documents(rows)
-    dense = _stage_scores(found.dense, spans)
-    lexical = _stage_scores(found.lexical, spans)
+    dense_ranks, lexical_ranks = _ranks(found.dense, spans), _ranks(found.lexical, spans)
     candidates = []
     for rank, row in enumerate((row for row in rows if row in contents), start=1):
         place = documents[row]
         _, start, stop = spans[int(found.pids[place])]
         id, title, text, _ = contents[row]
-        candidates.append(
-            Candidate(
-                id=id,
-                row=row,
-                title=title,
-                passage=text[start:stop],
-                span=(start, stop),
-                fused=StageScore(rank, float(found.fused[1][place])),
-                dense=dense.get(row),
-                lexical=lexical.get(row),
-            )
-        )
+        dense = lexical = None
+        if collection.vectors is not None:
+            dense = StageScore(dense_ranks.get(row), float(found.similarities[place]))
+        if collection.lexical is not None:
+            lexical = StageScore(lexical_ranks.get(row), float(found.scores[place]))
+        fused = StageScore(rank, float(found.fused[place]))
+        candidates.append(Candidate(id, row, title, text[start:stop], (start, stop), fused, dense, lexical))
     return candidates
 
 
-def _stage_scores(ranked: Ranked, spans: dict[int, tuple[int, int, int]]) -> dict[int, StageScore]:
-    """Give every document its rank among documents and its best passage's score in one list."""
-    scores: dict[int, StageScore] = {}
-    pairs: Iterable[tuple[int, float]] = zip(ranked[0].tolist(), ranked[1].tolist(), strict=True)
-    for pid, score in pairs:
-        row = spans[pid][0] if pid in spans else None
-        if row is not None and row not in scores:
-            scores[row] = StageScore(len(scores) + 1, score)
-    return scores
+def _ranks(ranked: Ranked, spans: dict[int, tuple[int, int, int]]) -> dict[int, int]:
+    """Give every document on a list its rank among the documents."""
+    ranks: dict[int, int] = {}
+    for pid in ranked[0].tolist():
+        if pid in spans:
+            ranks.setdefault(spans[pid][0], len(ranks) + 1)
+    return ranks

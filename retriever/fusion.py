@@ -1,4 +1,4 @@
-"""One list out of two: dense and lexical candidates in the first stage, and the reranker's say in the second.
+"""One list out of two: dense and lexical scores in the first stage, and the reranker's say in the second.
 
 All functions are pure and work on arrays, so a study can read many settings off one run.
 """
@@ -16,52 +16,57 @@ Ranked = tuple[IntArray, FloatArray]
 RRF_CONSTANT = 60.0  # damps the lead of the first few ranks; the value of the paper
 
 
-def fuse_zscore(dense: Ranked, lexical: Ranked, dense_weight: float) -> Ranked:
-    """Fuse two lists by the weighted mean of their z-scores.
+def fuse_zscore(
+    dense: FloatArray, lexical: FloatArray, *, dense_spread: float, lexical_spread: float, dense_weight: float
+) -> FloatArray:
+    """Mix two scores, each measured in standard deviations over the whole collection.
 
-    Each list is brought to mean 0 and deviation 1; what a list does not have gets the list's lowest score.
+    `weight * dense / dense_spread + (1 - weight) * lexical / lexical_spread`: the z-scores but for a constant
+    a query, which no order depends on. A document's score depends on the query and the collection, not on
+    which other candidates were found.
 
-    :param dense: ids and scores, best first.
-    :param lexical: likewise.
-    :param dense_weight: share of the dense list, 0 to 1.
-    :return: the union of ids with fused scores, best first, ties by id.
+    :param dense: cosine similarities, shape (n,).
+    :param lexical: BM25 scores of the same passages, shape (n,); 0 where no word is shared.
+    :param dense_spread: standard deviation of the query's similarities over the collection.
+    :param lexical_spread: standard deviation of the query's BM25 scores over the collection.
+    :param dense_weight: share of the dense score, 0 to 1.
+    :return: fused scores, float32, shape (n,).
 
-    >>> ids = np.array([1, 2]); scores = np.array([0.9, 0.1], dtype=np.float32)
-    >>> fuse_zscore((ids, scores), (ids[:0], scores[:0]), 0.5)[0].tolist()
-    [1, 2]
+    >>> one = np.ones(1, dtype=np.float32)
+    >>> fuse_zscore(one, 4 * one, dense_spread=0.1, lexical_spread=2.0, dense_weight=0.5).tolist()
+    [6.0]
     """
-    ids = np.union1d(dense[0], lexical[0])
-    fused = dense_weight * _spread(ids, dense) + (1.0 - dense_weight) * _spread(ids, lexical)
-    return _best_first(ids, fused)
+    # A query without any known word has spread 0 on that side, and nothing to say there.
+    from_dense = dense / dense_spread if dense_spread > 0 else np.zeros_like(dense)
+    from_lexical = lexical / lexical_spread if lexical_spread > 0 else np.zeros_like(lexical)
+    return (dense_weight * from_dense + (1.0 - dense_weight) * from_lexical).astype(np.float32)
 
 
-def fuse_rrf(dense: Ranked, lexical: Ranked, dense_weight: float) -> Ranked:
-    """Fuse two lists by weighted reciprocal rank fusion: the sum of weight / (60 + rank).
+def fuse_rrf(ids: IntArray, dense: IntArray, lexical: IntArray, *, dense_weight: float) -> FloatArray:
+    """Weighted reciprocal rank fusion: the sum of weight / (60 + rank) over the lists a passage is in.
 
     Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank
     Learning Methods", SIGIR 2009.
 
-    :param dense: ids and scores, best first.
-    :param lexical: likewise.
+    :param ids: passages to score, ascending, shape (n,).
+    :param dense: passages of the dense list, best first; all in `ids`.
+    :param lexical: passages of the lexical list, likewise.
     :param dense_weight: share of the dense list, 0 to 1.
-    :return: the union of ids with fused scores, best first, ties by id.
+    :return: fused scores, float32, shape (n,).
     """
-    ids = np.union1d(dense[0], lexical[0])
     fused = np.zeros(len(ids))
-    for (members, _), weight in ((dense, dense_weight), (lexical, 1.0 - dense_weight)):
+    for members, weight in ((dense, dense_weight), (lexical, 1.0 - dense_weight)):
         fused[np.searchsorted(ids, members)] += weight / (RRF_CONSTANT + np.arange(1, len(members) + 1))
-    return _best_first(ids, fused)
+    return fused.astype(np.float32)
 
 
 def blend(first_stage: FloatArray, logits: FloatArray, rerank_weight: float) -> FloatArray:
     """Mix the reranker's logits with the first stage's scores, both as z-scores over the short list.
 
-    The order of the first stage breaks ties when the result is sorted stably.
-
     :param first_stage: fused scores of the n reranked documents, shape (n,).
     :param logits: the cross-encoder's scores of the same documents, shape (n,).
     :param rerank_weight: share of the cross-encoder, 0 to 1; with 1 the logits are returned as they are.
-    :return: float32 scores, shape (n,), higher is better.
+    :return: float32 scores, shape (n,), higher is better; sort them stably and the first stage breaks ties.
     """
     if rerank_weight >= 1.0:
         return logits.astype(np.float32)
@@ -76,23 +81,7 @@ def zscores(scores: FloatArray) -> NDArray[np.float64]:
         return wide
     deviation = wide.std()
     # Below this the spread is rounding noise, which must not be blown up to 1.
-    if deviation <= 1e-9 * max(1.0, float(np.abs(wide).max())):
+    if deviation <= 1e-6 * max(1.0, float(np.abs(wide).max())):
         return np.zeros_like(wide)
     standard: NDArray[np.float64] = (wide - wide.mean()) / deviation
     return standard
-
-
-def _spread(ids: IntArray, ranked: Ranked) -> NDArray[np.float64]:
-    """Lay a list's z-scores out over all ids; ids it lacks get its lowest."""
-    members, scores = ranked
-    if len(members) == 0:
-        return np.zeros(len(ids))
-    standard = zscores(scores)
-    spread = np.full(len(ids), standard.min())
-    spread[np.searchsorted(ids, members)] = standard
-    return spread
-
-
-def _best_first(ids: IntArray, scores: NDArray[np.float64]) -> Ranked:
-    order = np.lexsort((ids, -scores))
-    return ids[order], scores[order].astype(np.float32)

@@ -13,7 +13,6 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank import load_reranker
 from rerank.protocol import PairReranker, Reranker
 from retriever.collection import Collection, Progress
 from retriever.config import BUNDLED, RetrieverConfig
@@ -358,6 +357,8 @@ class Retriever:
     def reranker(self) -> Reranker | None:
         """The second stage's reranker, loaded when first asked for; None where the configuration has none."""
         if self._reranker is None and self.config.reranker is not None:
+            from rerank import load_reranker  # brings a runtime, which many never need
+
             name = self.config.reranker
             self._reranker = load_reranker(BUNDLED_RERANKER if name == BUNDLED else name)
         return self._reranker

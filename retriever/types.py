@@ -34,17 +34,17 @@ class Document:
 class StageScore:
     """A document's place in one stage.
 
-    :param rank: 1 for the best.
+    :param rank: 1 for the best; None where the stage knows the score but did not put it on its list.
     :param score: what the stage ranks by; its unit is the stage's own.
     """
 
-    rank: int
+    rank: int | None
     score: float
 
 
 @dataclass(frozen=True, slots=True)
 class StageScores:
-    """Where each stage put a document; None where the stage did not see it.
+    """Where each stage put a document; None where the stage is off or did not see it.
 
     :param dense: cosine similarity of the static encoder's vectors.
     :param lexical: BM25.
@@ -114,8 +114,8 @@ class Candidate:
     :param passage: its best passage.
     :param span: where the passage is in the document's text, as [start, end) in characters.
     :param fused: rank and score in the first stage.
-    :param dense: rank and score in the dense list, if it is in it.
-    :param lexical: rank and score in the lexical list, if it is in it.
+    :param dense: rank and score by vectors; None where they are off.
+    :param lexical: rank and score by BM25; None where it is off.
     """
 
     id: str

@@ -52,14 +52,12 @@ class FlatIndex:
         return [(row[row >= 0], scores[row >= 0]) for row, scores in zip(pids, similarities, strict=True)]
 
     def similarity(self, query: FloatArray, pids: IntArray) -> FloatArray:
-        """Return the cosine similarity of one query, shape (d,), to given passages; NaN where absent."""
-        found = np.full(len(pids), np.nan, dtype=np.float32)
-        for position, pid in enumerate(pids):
-            try:
-                found[position] = float(self._index.reconstruct(int(pid)) @ query)
-            except RuntimeError:  # FAISS's word for an id it does not have
-                continue
-        return found
+        """Return the cosine similarity of one query, shape (d,), to passages of the index."""
+        if len(pids) == 0:
+            return np.empty(0, dtype=np.float32)
+        vectors = self._index.reconstruct_batch(pids)
+        similarities: FloatArray = vectors @ query
+        return similarities
 
     def save(self, path: Path) -> None:
         """Write the index to a file."""

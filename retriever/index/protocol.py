@@ -41,7 +41,7 @@ class VectorIndex(Protocol):
         ...
 
     def similarity(self, query: FloatArray, pids: IntArray) -> FloatArray:
-        """Return the cosine similarity of one query, shape (d,), to given passages; NaN where absent."""
+        """Return the cosine similarity of one query, shape (d,), to passages of the index."""
         ...
 
     def save(self, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from retriever.errors import CorruptCollectionError, StorageFullError
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+Ranked = tuple[IntArray, FloatArray]
 
 _ANALYZER = "english"
 _LONGEST_WORD = 60  # characters; longer runs are base64 or hashes that nobody types
@@ -78,9 +81,10 @@ class BM25Index:
 
     def remove(self, pids: IntArray) -> None:
         """Remove passages; ids that are not there are passed over."""
-        writer = self._writing()
-        for pid in pids.tolist():
-            writer.delete_documents_by_term("pid", pid)
+        if len(pids):
+            # Not delete_documents_by_term: it takes a Python int for a signed one, and deletes nothing.
+            gone = tantivy.Query.term_set_query(self._schema, "pid", pids.tolist())
+            self._writing().delete_documents_by_query(gone)
 
     def commit(self) -> None:
         """Make all changes so far durable and visible.
@@ -98,38 +102,68 @@ class BM25Index:
         self._index.reload()
         self._searcher = self._index.searcher()
 
-    def search(self, query: str, k: int, *, allowed: IntArray | None = None) -> tuple[IntArray, FloatArray]:
+    def search(self, query: str, k: int, *, allowed: IntArray | None = None) -> Ranked:
         """Return ids and BM25 scores of the passages that share a word with the query, best first.
 
         :param k: at most this many.
         :param allowed: only these passage ids; None for all.
         """
-        words = self._words.analyze(query) or self._all_words.analyze(query)
-        nothing = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        words = self._asked(query)
         if not words or k <= 0 or (allowed is not None and len(allowed) == 0):
-            return nothing
-        should = [
-            (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "text", word, "freq"))
-            for word in words
-        ]
-        asked = tantivy.Query.boolean_query(should)
-        if allowed is not None:
-            among = tantivy.Query.term_set_query(self._schema, "pid", allowed.tolist())
-            asked = tantivy.Query.boolean_query(
-                [
-                    (tantivy.Occur.Must, asked),
-                    (tantivy.Occur.Must, tantivy.Query.const_score_query(among, 0.0)),
-                ]
-            )
-        searcher = self._searcher
-        hits = searcher.search(asked, k, count=False).hits
-        if not hits:
-            return nothing
-        pids = np.asarray(searcher.fast_field_values("pid", [address for _, address in hits]), dtype=np.int64)
-        scores = np.asarray([score for score, _ in hits], dtype=np.float32)
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        pids, scores = self._hits(self._query(words, allowed), k)
         # Ties go to the older passage, whatever segment it lies in.
         order = np.lexsort((pids, -scores))
         return pids[order], scores[order]
+
+    def score(self, query: str, pids: IntArray) -> FloatArray:
+        """Return the BM25 scores of given passages, ascending by id; 0 where no word is shared."""
+        scores = np.zeros(len(pids), dtype=np.float32)
+        words = self._asked(query)
+        if words and len(pids):
+            found, values = self._hits(self._query(words, pids), len(pids))
+            scores[np.searchsorted(pids, found)] = values
+        return scores
+
+    def spread(self, query: str) -> float:
+        """Return about the standard deviation of a query's BM25 scores over all passages.
+
+        A passage has word w with probability p = df / N and then scores about idf(w); for independent words
+        the variance is the sum of p (1 - p) idf(w)². Ranking needs the scale only, so this need not be exact.
+        """
+        total = len(self)
+        variance = 0.0
+        for word, count in Counter(self._asked(query)).items():
+            frequency = self._searcher.doc_freq("text", word)
+            share = frequency / total if total else 0.0
+            idf = math.log1p((total - frequency + 0.5) / (frequency + 0.5))
+            variance += share * (1.0 - share) * (count * idf) ** 2
+        return math.sqrt(variance)
+
+    def _asked(self, query: str) -> list[str]:
+        """Return the stems a query asks for, stop words only where there is nothing else."""
+        words: list[str] = self._words.analyze(query) or self._all_words.analyze(query)
+        return words
+
+    def _query(self, words: Sequence[str], allowed: IntArray | None) -> tantivy.Query:
+        """Ask for any of the words, inside the allowed passages."""
+        schema = self._schema
+        should = [
+            (tantivy.Occur.Should, tantivy.Query.term_query(schema, "text", word, "freq")) for word in words
+        ]
+        asked = tantivy.Query.boolean_query(should)
+        if allowed is None:
+            return asked
+        among = tantivy.Query.const_score_query(
+            tantivy.Query.term_set_query(schema, "pid", allowed.tolist()), 0.0
+        )
+        return tantivy.Query.boolean_query([(tantivy.Occur.Must, asked), (tantivy.Occur.Must, among)])
+
+    def _hits(self, query: tantivy.Query, k: int) -> Ranked:
+        searcher = self._searcher
+        hits = searcher.search(query, k, count=False).hits
+        pids = np.asarray(searcher.fast_field_values("pid", [address for _, address in hits]), dtype=np.int64)
+        return pids, np.asarray([score for score, _ in hits], dtype=np.float32)
 
     def close(self) -> None:
         """Give the folder's lock back; uncommitted changes are dropped."""

@@ -23,6 +23,11 @@ Span = tuple[int, int]
 FORMAT_VERSION = 1
 _CHUNK = 10_000  # parameters a statement; SQLite allows 32,766
 
+_PASSAGE = (
+    "pid, row, start, stop, title, substr(text, start + 1, stop - start) "
+    "FROM passages JOIN documents USING (row)"
+)
+
 _SCHEMA = """
 -- AUTOINCREMENT: no number is ever used twice, so a derived index can tell old from new.
 CREATE TABLE documents (
@@ -130,7 +135,7 @@ class DocumentStore:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection for this thread; the memory database has only one, so it is lent under a lock."""
+        """Yield this thread's connection; the memory database has only one, so it is lent under a lock."""
         if self._closed:
             raise ClosedError("the collection is closed; open it again with Retriever.open(path)")
         if self._path is None:
@@ -209,6 +214,14 @@ class DocumentStore:
                 found = connection.execute(query.format(",".join("?" * len(chunk))), chunk).fetchall()
             yield from found
 
+    def sample(self, size: int, *, seed: int) -> list[StoredPassage]:
+        """Return about `size` passages drawn at random, the same ones for the same passages and seed."""
+        with self._reading() as connection:
+            last = connection.execute("SELECT coalesce(max(pid), 0) FROM passages").fetchone()[0]
+        drawn = np.random.default_rng(seed).permutation(last)[:size] + 1
+        query = f"SELECT {_PASSAGE} WHERE pid IN ({{}})"
+        return [StoredPassage(*row) for row in self._select(query, np.sort(drawn).tolist())]
+
     def matching(self, filter: Filter) -> IntArray:
         """Return the ids of all passages whose document passes a filter, ascending.
 
@@ -222,10 +235,7 @@ class DocumentStore:
     def passages_since(self, seq: int, *, batch: int) -> Iterator[list[StoredPassage]]:
         """Yield live passages of changes after `seq` in batches, ascending by id."""
         last = -1
-        query = (
-            "SELECT pid, row, start, stop, title, substr(text, start + 1, stop - start) FROM passages "
-            "JOIN documents USING (row) WHERE seq > ? AND pid > ? ORDER BY pid LIMIT ?"
-        )
+        query = f"SELECT {_PASSAGE} WHERE seq > ? AND pid > ? ORDER BY pid LIMIT ?"
         while True:
             with self._reading() as connection:
                 page = connection.execute(query, (seq, last, batch)).fetchall()
