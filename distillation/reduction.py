@@ -36,4 +36,6 @@ def check_dimensions(dimensions: int, available: int) -> None:
     :raises InvalidInputError: if `dimensions` is not in 1..`available`.
     """
     if not 1 <= dimensions <= available:
-        raise InvalidInputError(f"dimensions must be between 1 and the teacher's {available}, not {dimensions}")
+        raise InvalidInputError(
+            f"dimensions must be between 1 and the teacher's {available}, not {dimensions}"
+        )

@@ -1,0 +1,135 @@
+"""Texts as bags of tokens, and the sum of their rows as a sparse product that can be trained through.
+
+A batch touches a part of the table only. Its distinct tokens are gathered once, and pooling is a sparse
+matrix (texts × distinct tokens) times those rows: forward and backward cost what the tokens cost, never
+the table.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from tokenizers import Tokenizer
+
+_BLOCK = 8192  # texts tokenized at once
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBags:
+    """Token ids of many texts, one after the other.
+
+    :param ids: int32 (tokens,).
+    :param offsets: int64 (texts + 1,); text i is `ids[offsets[i]:offsets[i + 1]]`.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def select(self, rows: NDArray[np.int64]) -> TokenBags:
+        """Return the bags of some texts.
+
+        :param rows: int64 (n,), text numbers.
+        :return: n bags.
+        """
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+        return TokenBags(self.ids[np.repeat(self.offsets[rows], lengths) + within], offsets)
+
+
+def tokenize(
+    tokenizer: Tokenizer, texts: Sequence[str], *, max_length: int | None = None, drop: Sequence[int] = ()
+) -> TokenBags:
+    """Turn texts into bags of token ids.
+
+    :param tokenizer: the table's.
+    :param texts: any number.
+    :param max_length: tokens kept of a text; None keeps all.
+    :param drop: ids that no bag shall hold, such as the unknown token.
+    :return: one bag a text.
+    """
+    parts: list[NDArray[np.int32]] = []
+    dropped = np.asarray(drop, dtype=np.int32)
+    for start in range(0, len(texts), _BLOCK):
+        block = list(texts[start : start + _BLOCK])
+        for encoding in tokenizer.encode_batch_fast(block, add_special_tokens=False):
+            ids = np.asarray(encoding.ids[:max_length], dtype=np.int32)
+            parts.append(ids[~np.isin(ids, dropped)] if len(dropped) else ids)
+    lengths = np.array([len(part) for part in parts], dtype=np.int64)
+    ids = np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
+    return TokenBags(ids, np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)]))
+
+
+def concatenate(first: TokenBags, second: TokenBags) -> TokenBags:
+    """Return the bags of one, then of the other."""
+    return TokenBags(
+        np.concatenate([first.ids, second.ids]),
+        np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+    )
+
+
+class SparsePool:
+    """The pooling of one batch as a sparse matrix.
+
+    :param bags: the batch.
+    """
+
+    def __init__(self, bags: TokenBags) -> None:
+        tokens, columns = np.unique(bags.ids, return_inverse=True)
+        lengths = np.diff(bags.offsets)
+        shares = np.repeat(1.0 / np.maximum(lengths, 1), lengths).astype(np.float32)
+        matrix = csr_matrix((shares, columns, bags.offsets), shape=(len(bags), len(tokens)))
+        matrix.sum_duplicates()
+        self.tokens = torch.from_numpy(tokens.astype(np.int64))
+        self.matrix = _to_torch(matrix)
+        self.transposed = _to_torch(matrix.T.tocsr())
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Average each text's rows.
+
+        :param rows: float32 (len(self.tokens), d), the table at `self.tokens`.
+        :return: float32 (texts, d); zero where a text has no tokens.
+        """
+        pooled: torch.Tensor = _Pool.apply(rows, self.matrix, self.transposed)  # type: ignore[no-untyped-call]
+        return pooled
+
+
+class _Pool(torch.autograd.Function):
+    """Sparse times dense with a transposed matrix at hand, which torch would otherwise build in each step."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: torch.autograd.function.FunctionCtx,
+        rows: torch.Tensor,
+        matrix: torch.Tensor,
+        transposed: torch.Tensor,
+    ) -> torch.Tensor:
+        ctx.transposed = transposed  # type: ignore[attr-defined]
+        return matrix @ rows
+
+    @staticmethod
+    def backward(  # type: ignore[override]
+        ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor, None, None]:
+        return ctx.transposed @ gradient, None, None  # type: ignore[attr-defined]
+
+
+def _to_torch(matrix: csr_matrix) -> torch.Tensor:
+    """Return a scipy matrix as a torch one."""
+    return torch.sparse_csr_tensor(
+        torch.from_numpy(matrix.indptr.astype(np.int64)),
+        torch.from_numpy(matrix.indices.astype(np.int64)),
+        torch.from_numpy(matrix.data),
+        size=matrix.shape,
+        check_invariants=False,
+    )
