@@ -97,23 +97,24 @@ class RetrieverConfig(BaseModel):
     def _reported(cls, values: Any, handler: ModelWrapValidatorHandler[RetrieverConfig]) -> RetrieverConfig:
         """Say what is wrong in our words; pydantic's would not say what to do."""
         try:
-            return handler(values)
+            config = handler(values)
         except ValidationError as error:
             problems = [
                 _explain(problem["type"], problem["loc"], problem["msg"]) for problem in error.errors()
             ]
             raise ConfigError("; ".join(problems)) from error
+        config._check_consistent()
+        return config
 
-    @model_validator(mode="after")
-    def _consistent(self) -> RetrieverConfig:
+    def _check_consistent(self) -> None:
+        """Refuse values that are fine alone and not together."""
         if not (self.dense or self.lexical):
-            raise ValueError("dense and lexical are both off: nothing would be searched; turn one on")
+            raise ConfigError("dense and lexical are both off: nothing would be searched; turn one on")
         if self.passage_tokens is not None and self.passage_overlap >= self.passage_tokens:
-            raise ValueError(
+            raise ConfigError(
                 f"passage_overlap ({self.passage_overlap}) must be below passage_tokens "
                 f"({self.passage_tokens})"
             )
-        return self
 
 
 def _explain(kind: str, place: tuple[int | str, ...], message: str) -> str:
@@ -124,4 +125,4 @@ def _explain(kind: str, place: tuple[int | str, ...], message: str) -> str:
         close = get_close_matches(key, known, n=1)
         remedy = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(known)}"
         return f"unknown configuration key {key!r}; {remedy}"
-    return f"{key}: {message}" if key else message.removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message

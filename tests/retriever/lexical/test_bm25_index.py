@@ -1,0 +1,115 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retriever.errors import CorruptCollectionError
+from retriever.lexical.bm25_index import BM25Index
+
+TEXTS = [
+    "The runner was running",
+    "Zebras and a zebra",
+    "Café in Zürich",
+    "The Who",
+    "running shoes for a runner",
+]
+
+
+def filled(texts=TEXTS, path=None):
+    index = BM25Index(path)
+    index.add(np.arange(1, len(texts) + 1), texts)
+    index.commit()
+    return index
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("runs", {1, 5}),
+        ("ZEBRA", {2}),
+        ("cafe zurich", {3}),
+        ("unheard", set()),
+        ("the", {1, 4}),
+        ("?!", set()),
+    ],
+)
+def test_stems_case_and_accents(query, expected):
+    assert set(filled().search(query, 10)[0].tolist()) == expected
+
+
+def test_scores_are_the_formula():
+    texts = ["cat cat dog", "dog", "bird bird bird bird"]
+    pids, scores = filled(texts).search("cat", 3)
+    idf = math.log(1 + (3 - 1 + 0.5) / (1 + 0.5))
+    length, average = 3, 8 / 3
+    expected = idf * 2 * 2.2 / (2 + 1.2 * (0.25 + 0.75 * length / average))
+    assert pids.tolist() == [1]
+    assert scores[0] == pytest.approx(expected, rel=1e-3)
+
+
+def test_spread_is_the_deviation_of_independent_words():
+    texts = [f"word{i % 2} other{i % 5}" for i in range(1000)]
+    index = filled(texts)
+    scores = index.score("word1 other3", np.arange(1, 1001))
+    assert index.spread("word1 other3") == pytest.approx(float(scores.std()), rel=0.02)
+    assert index.spread("unheard") == 0.0
+    assert BM25Index().spread("cat") == 0.0
+
+
+def test_scores_of_given_passages_equal_those_of_a_search():
+    index = filled()
+    pids, scores = index.search("running zebra", 10)
+    every = index.score("running zebra", np.arange(1, 6))
+    assert {int(pid): float(score) for pid, score in zip(pids, scores, strict=True)} == {
+        pid: float(score) for pid, score in enumerate(every, 1) if score
+    }
+
+
+def test_filters_are_inside():
+    index = filled()
+    assert index.search("runner", 10, allowed=np.array([5, 9]))[0].tolist() == [5]
+    assert index.search("runner", 10, allowed=np.array([], dtype=np.int64))[0].tolist() == []
+
+
+def test_ties_go_to_the_older_passage():
+    index = BM25Index()
+    for pid in (3, 1, 2):
+        index.add(np.array([pid]), ["same words"])
+        index.commit()
+    assert index.search("words", 3)[0].tolist() == [1, 2, 3]
+
+
+def test_removed_passages_are_gone_after_commit():
+    index = filled()
+    index.remove(np.array([1, 77]))
+    index.remove(np.array([], dtype=np.int64))
+    index.commit()
+    assert index.search("runner", 10)[0].tolist() == [5]
+    assert len(index) == 4
+
+
+def test_uncommitted_changes_are_dropped_on_close(tmp_path):
+    index = filled(path=tmp_path / "lexical")
+    index.add(np.array([9]), ["giraffe"])
+    index.close()
+    again = BM25Index(tmp_path / "lexical")
+    assert len(again) == 5
+    assert again.search("giraffe", 1)[0].tolist() == []
+    assert again.search("zebra", 1)[0].tolist() == [2]
+
+
+def test_a_damaged_folder_is_named(tmp_path):
+    filled(path=tmp_path / "lexical").close()
+    (tmp_path / "lexical" / "meta.json").write_text("{")
+    with pytest.raises(CorruptCollectionError, match="lexical cannot be read"):
+        BM25Index(tmp_path / "lexical")
+
+
+@given(st.text(max_size=60))
+def test_any_query_is_only_text(query):
+    index = filled()
+    pids, scores = index.search(query, 5)
+    assert len(pids) == len(scores) <= 5
+    assert np.isfinite(scores).all()

@@ -1,0 +1,176 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from retriever.collection import Collection
+from retriever.errors import (
+    CollectionExistsError,
+    CollectionLockedError,
+    CollectionNotFoundError,
+    CollectionVersionError,
+    CorruptCollectionError,
+    StorageFullError,
+)
+from tests.factories import CORPUS
+
+
+def folder(tmp_path):
+    return tmp_path / "collection"
+
+
+def test_a_durable_collection_opens_with_everything(make, reopen, tmp_path):
+    retriever = make(path=True)
+    before = retriever.search("zebra", k=3)
+    retriever.close()
+    again = reopen(folder(tmp_path))
+    assert again.collection.recovered == 0
+    assert len(again) == len(CORPUS)
+    assert again.search("zebra", k=3) == before
+
+
+def test_a_folder_with_something_in_it_is_not_overwritten(make, tmp_path):
+    (tmp_path / "collection").mkdir()
+    (tmp_path / "collection" / "precious.txt").write_text("mine")
+    with pytest.raises(CollectionExistsError, match="not empty"):
+        make(path=True)
+    assert (tmp_path / "collection" / "precious.txt").read_text() == "mine"
+
+
+def test_there_is_no_collection(reopen, tmp_path):
+    with pytest.raises(CollectionNotFoundError, match="make one with"):
+        reopen(tmp_path)
+
+
+def test_a_second_writer_is_told(make, reopen, tmp_path):
+    make(path=True)
+    second = reopen(folder(tmp_path))
+    assert second.search("zebra", k=1)[0].id == "zebra"
+    with pytest.raises(CollectionLockedError, match="another process is writing"):
+        second.add([("new", "green")])
+
+
+@pytest.mark.parametrize("lost", ["vectors.json", "lexical.json"])
+def test_an_index_that_is_behind_is_replayed(make, reopen, tmp_path, lost):
+    make(path=True).close()
+    (folder(tmp_path) / lost).unlink()
+    again = reopen(folder(tmp_path))
+    assert again.collection.recovered == len(CORPUS)
+    assert again.search("zebra", k=1)[0].id == "zebra"
+    assert len(again.search("the", k=10)) == len(CORPUS)
+    again.close()
+    assert reopen(folder(tmp_path)).collection.recovered == 0
+
+
+def test_a_failure_between_store_and_index_is_made_good(make, monkeypatch):
+    retriever = make()
+
+    def fail(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(retriever.collection.vectors, "add", fail)
+        with pytest.raises(MemoryError):
+            retriever.add([("new", "green")])
+    assert retriever.search("green", k=1)[0].id == "new"
+    assert len(retriever.search("green", k=100)) == len(CORPUS) + 1
+
+
+def test_truncated_vectors_are_noticed(make, reopen, tmp_path):
+    make(path=True).close()
+    (vectors,) = folder(tmp_path).glob("vectors-*.faiss")
+    content = vectors.read_bytes()
+    vectors.write_bytes(content[: len(content) // 2])
+    with pytest.raises(CorruptCollectionError, match=r"truncated or damaged; delete .*vectors.json"):
+        reopen(folder(tmp_path))
+    (folder(tmp_path) / "vectors.json").unlink()
+    assert reopen(folder(tmp_path)).search("zebra", k=1)[0].id == "zebra"
+
+
+def test_a_flipped_bit_is_noticed(make, reopen, tmp_path):
+    make(path=True).close()
+    (vectors,) = folder(tmp_path).glob("vectors-*.faiss")
+    content = bytearray(vectors.read_bytes())
+    content[-9] ^= 4
+    vectors.write_bytes(content)
+    with pytest.raises(CorruptCollectionError, match="truncated or damaged"):
+        reopen(folder(tmp_path))
+
+
+def test_a_newer_collection_is_refused(make, reopen, tmp_path):
+    make(path=True).close()
+    manifest = folder(tmp_path) / "collection.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 99}))
+    with pytest.raises(CollectionVersionError, match="format 99.*upgrade"):
+        reopen(folder(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "{}", '{"format": 1, "config": {"depht": 3}, "encoder": "x"}']
+)
+def test_a_damaged_manifest_is_named(make, reopen, tmp_path, content):
+    make(path=True).close()
+    (folder(tmp_path) / "collection.json").write_text(content)
+    with pytest.raises(CorruptCollectionError, match="collection.json is damaged"):
+        reopen(folder(tmp_path))
+
+
+def test_a_damaged_database_is_named(make, reopen, tmp_path):
+    make(path=True).close()
+    (folder(tmp_path) / "documents.sqlite").write_bytes(b"no database at all" * 100)
+    with pytest.raises(CorruptCollectionError, match=r"documents.sqlite is damaged"):
+        reopen(folder(tmp_path))
+
+
+def test_a_full_disk_leaves_the_collection_as_it_was(make, monkeypatch):
+    retriever = make(path=True)
+    pages = retriever.collection.store._writer.execute("PRAGMA page_count").fetchone()[0]
+    retriever.collection.store._writer.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(StorageFullError, match="is full; the change was not made"):
+        retriever.add([("big", "green " * 100_000)])
+    assert "big" not in retriever
+    assert len(retriever) == len(CORPUS)
+    assert retriever.search("zebra", k=1)[0].id == "zebra"
+
+
+def test_an_interrupted_build_keeps_what_was_committed(reopen, tmp_path):
+    path = folder(tmp_path)
+    program = textwrap.dedent(
+        """
+        import itertools, sys
+        from retriever import Retriever
+        from tests.factories import tiny_encoder
+        docs = ((str(i), f"cat number {i} zebra") for i in itertools.count())
+        tell = lambda done, total: print(done, flush=True)
+        Retriever.from_corpus(docs, path=sys.argv[1], encoder=tiny_encoder(), progress=tell)
+        """
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    committed = [int(process.stdout.readline()) for _ in range(3)][-1]
+    time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    again = reopen(path)
+    assert len(again) >= committed
+    assert again.collection.recovered == len(again)
+    assert len(again.search("zebra", k=len(again), rerank=False)) == len(again)
+    again.add([("after", "still writable")])
+    assert "after" in again
+
+
+def test_persisting_drops_old_vector_files(make, tmp_path):
+    retriever = make(path=True)
+    retriever.add([("new", "green")])
+    retriever.collection.persist()
+    assert len(list(folder(tmp_path).glob("vectors-*"))) == 1
+
+
+def test_a_collection_is_made_only_once_it_has_a_manifest(tmp_path):
+    with pytest.raises(CollectionNotFoundError):
+        Collection.open(tmp_path / "nowhere", lambda config: pytest.fail("not asked"))

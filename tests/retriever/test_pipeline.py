@@ -1,0 +1,322 @@
+import asyncio
+import json
+import threading
+
+import numpy as np
+import pytest
+
+from retriever import Document, Retriever, RetrieverConfig
+from retriever.errors import (
+    ClosedError,
+    CollectionExistsError,
+    ConfigError,
+    DocumentNotFoundError,
+    DuplicateIdError,
+    FilterError,
+    InvalidInputError,
+    InvalidTypeError,
+    ModelError,
+)
+from tests.factories import CORPUS, OverlapReranker, tiny_encoder
+
+
+def ids(results):
+    return [result.id for result in results]
+
+
+def test_both_stages_put_the_answer_first(make):
+    results = make().search("the cat sat on the mat", k=3)
+    assert ids(results)[0] == "cat"
+    assert [result.rank for result in results] == [1, 2, 3]
+    scores = [result.score for result in results]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_result_is_plain_json(make):
+    result = make().search("zebra", k=1)[0]
+    data = json.loads(json.dumps(result.to_dict()))
+    assert data["id"] == "zebra"
+    assert data["stages"]["reranked"]["rank"] == 1
+    assert {"dense", "lexical", "fused", "reranked"} == set(data["stages"])
+    assert result.model_dump() == result.to_dict()
+    assert type(result.score) is float
+
+
+def test_every_stage_reports_rank_and_score(make):
+    stages = make().search("stocks fell", k=1)[0].stages
+    assert stages.dense.rank >= 1 and -1.0001 <= stages.dense.score <= 1.0001
+    assert stages.lexical.rank == 1 and stages.lexical.score > 0
+    assert stages.fused.rank == 1
+    assert stages.reranked.score == 1.0
+
+
+@pytest.mark.parametrize("off", ["dense", "lexical"])
+def test_each_half_runs_alone(make, off):
+    retriever = make(**{off: False})
+    result = retriever.search("stocks fell", k=1, rerank=False)[0]
+    assert result.id == "stocks"
+    assert getattr(result.stages, off) is None
+    assert result.stages.reranked is None
+
+
+@pytest.mark.parametrize("fusion", ["zscore", "rrf"])
+def test_fusion_keeps_the_document_both_lists_put_first(make, fusion):
+    assert make(fusion=fusion).search("zebra", k=1, rerank=False)[0].id == "zebra"
+
+
+def test_more_than_the_corpus_gives_the_corpus(make):
+    assert sorted(ids(make().search("cat", k=1000))) == sorted(doc["id"] for doc in CORPUS)
+
+
+def test_depth_limits_what_the_reranker_reads(make):
+    results, timings = make().search_timed("the cat", k=5, depth=2)
+    assert timings.reranked == 2
+    assert sum(result.stages.reranked is not None for result in results) == 2
+    assert [result.stages.reranked is None for result in results] == [False, False, True, True, True]
+    scores = [result.score for result in results]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_without_reranking_the_reranker_is_not_asked(make):
+    reranker = OverlapReranker()
+    results = make(reranker=reranker).search("cat", rerank=False)
+    assert reranker.calls == 0
+    assert all(result.stages.reranked is None for result in results)
+
+
+def test_a_batch_shares_one_call_and_equals_single_searches(make):
+    reranker = OverlapReranker()
+    retriever = make(reranker=reranker)
+    queries = ["the cat sat", "stocks today", "zebra"]
+    batched = retriever.search_batch(queries, k=3)
+    assert reranker.calls == 1
+    for found, query in zip(batched, queries, strict=True):
+        alone = retriever.search(query, k=3)
+        assert ids(found) == ids(alone)
+        # BLAS adds up a batch in another order than a single vector.
+        assert [r.score for r in found] == pytest.approx([r.score for r in alone], abs=1e-5)
+    assert retriever.search_batch([]) == []
+
+
+def test_a_reranker_with_score_alone_will_do(make):
+    class CountsZ:
+        def score(self, query, passages):
+            return np.asarray([passage.lower().count("z") for passage in passages], dtype=np.float32)
+
+    results = make(reranker=CountsZ(), rerank_weight=1.0).search_batch(["cat", "dog"], k=1)
+    assert ids(results[0]) == ids(results[1]) == ["zebra"]
+
+
+@pytest.mark.parametrize("bad", [np.full(5, np.nan), np.zeros(3)])
+def test_a_reranker_that_returns_nonsense_is_named(make, bad):
+    class Broken:
+        def score(self, query, passages):
+            return bad
+
+    with pytest.raises(ModelError, match="Broken returned scores"):
+        make(reranker=Broken()).search("cat")
+
+
+def test_async_searches_agree(make):
+    retriever = make()
+
+    async def both():
+        return await retriever.asearch("zebra", k=2), await retriever.asearch_batch(["zebra"], k=2)
+
+    one, many = asyncio.run(both())
+    assert one == many[0] == retriever.search("zebra", k=2)
+
+
+def test_filters_still_give_k_results(make):
+    retriever = make()
+    assert ids(retriever.search("cat", k=2, filter={"year": {"gte": 2021}})) != []
+    found = retriever.search("cat", k=5, filter={"lang": "en", "year": {"gte": 2020}})
+    assert sorted(ids(found)) == ["dog", "stocks"]
+    assert retriever.search("cat", filter={"lang": "fr"}) == []
+    with pytest.raises(FilterError, match="unknown filter operator 'above'"):
+        retriever.search("cat", filter={"year": {"above": 3}})
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "error", "message"),
+    [
+        ("", {}, InvalidInputError, "the query is empty"),
+        ("  \n", {}, InvalidInputError, "the query is empty"),
+        (3, {}, InvalidTypeError, "the query is a int"),
+        ("cat", {"k": 0}, InvalidInputError, "k is 0; it must be at least 1"),
+        ("cat", {"k": -1}, InvalidInputError, "at least 1"),
+        ("cat", {"k": True}, InvalidTypeError, "k is a bool"),
+        ("cat", {"k": 2.0}, InvalidTypeError, "k is a float"),
+        ("cat", {"depth": 0}, InvalidInputError, "depth is 0"),
+        ("cat", {"filter": "lang"}, FilterError, "a filter is a mapping"),
+    ],
+)
+def test_bad_questions_say_what_is_wrong(make, query, options, error, message):
+    with pytest.raises(error, match=message):
+        make().search(query, **options)
+
+
+def test_a_batch_of_one_string_is_a_mistake(make):
+    with pytest.raises(InvalidTypeError, match="use search for one query"):
+        make().search_batch("cat")
+
+
+@pytest.mark.parametrize("docs", [[], iter(())])
+def test_an_empty_corpus_is_refused(docs, tmp_path):
+    with pytest.raises(InvalidInputError, match="the corpus is empty"):
+        Retriever.from_corpus(docs, path=tmp_path / "new", encoder=tiny_encoder())
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_duplicate_id_is_named_before_anything_is_written(tmp_path):
+    docs = [("a", "cat"), ("b", "dog"), ("a", "zebra")]
+    with pytest.raises(DuplicateIdError, match="'a' is given to two documents"):
+        Retriever.from_corpus(docs, encoder=tiny_encoder())
+
+
+def test_the_same_text_twice_is_kept_once(make):
+    assert len(make(["the cat", "the dog", "the cat"])) == 2
+
+
+def test_all_forms_of_documents(make):
+    docs = ["the cat", ("two", "the dog"), {"text": "a bird"}, Document(id="four", text="the sea")]
+    retriever = make(docs)
+    assert len(retriever) == 4
+    assert "two" in retriever and "four" in retriever and "none" not in retriever and 3 not in retriever
+    assert retriever.get("two") == Document(id="two", text="the dog")
+    assert [doc.text for doc in retriever] == ["the cat", "the dog", "a bird", "the sea"]
+
+
+def test_get_of_an_unknown_id(make):
+    with pytest.raises(DocumentNotFoundError, match="no document has the id 'nobody'"):
+        make().get("nobody")
+
+
+def test_a_generator_is_read_in_batches(make):
+    seen = []
+    docs = ((str(i), f"cat number {i}") for i in range(5000))
+    retriever = Retriever.from_corpus(
+        docs, encoder=tiny_encoder(), progress=lambda done, total: seen.append((done, total))
+    )
+    assert len(retriever) == 5000
+    assert seen[-1] == (5000, None) and len(seen) > 1
+
+
+def test_add_is_seen_by_the_next_search(make):
+    retriever = make()
+    assert retriever.add([("new", "green green green")]).added == 1
+    assert retriever.search("green", k=1)[0].id == "new"
+
+
+def test_add_refuses_an_existing_id_and_writes_nothing(make):
+    retriever = make()
+    with pytest.raises(DuplicateIdError, match="'cat' exists already; use upsert"):
+        retriever.add([("new", "green"), ("cat", "another cat")])
+    assert "new" not in retriever
+
+
+def test_upsert_replaces_adds_and_leaves_alone(make):
+    retriever = make()
+    summary = retriever.upsert([CORPUS[0], ("dog", "green paper"), ("new", "five six")])
+    assert (summary.added, summary.updated, summary.unchanged) == (1, 1, 1)
+    assert retriever.search("green paper", k=1)[0].id == "dog"
+    assert retriever.get("dog").title == ""
+    assert all("ran" not in result.text for result in retriever.search("ran", k=10))
+    assert len(retriever) == len(CORPUS) + 1
+
+
+def test_delete_takes_documents_out_of_both_indexes(make):
+    retriever = make()
+    assert retriever.delete(["zebra", "nobody"]) == 1
+    assert "zebra" not in ids(retriever.search("zebra", k=10))
+    with pytest.raises(InvalidTypeError, match="put a single id in a list"):
+        retriever.delete("cat")
+
+
+def test_a_long_document_comes_back_with_its_best_passage(make):
+    text = " ".join(["wind storm sea."] * 30 + ["zebra zebra zebra."] + ["wind storm sea."] * 30)
+    retriever = make([("long", text), ("other", "the cat")], passage_tokens=32)
+    assert retriever.collection.store.count_passages() > 3
+    results = retriever.search("zebra", k=2)
+    assert sorted(ids(results)) == ["long", "other"]
+    best = next(result for result in results if result.id == "long")
+    assert "zebra" in best.passage and len(best.passage) < len(text)
+    assert best.text[slice(*best.span)] == best.passage
+
+
+def test_many_passages_of_one_document_do_not_crowd_out_the_others(make):
+    long = " ".join(["zebra red blue."] * 400)
+    retriever = make(
+        [("long", long), *((str(i), f"the cat {i}") for i in range(9))], passage_tokens=16, candidates=5
+    )
+    assert len(retriever.search("zebra", k=10)) == 10
+
+
+def test_splitting_can_be_switched_off(make):
+    text = "cat " * 200
+    assert make([("a", text)], passage_tokens=None).collection.store.count_passages() == 1
+
+
+def test_searches_agree_while_one_writes(make):
+    retriever = make()
+    errors = []
+
+    def read():
+        try:
+            for _ in range(30):
+                assert retriever.search("zebra", k=1)[0].id == "zebra"
+        except BaseException as error:  # noqa: BLE001 - reported by the main thread
+            errors.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for i in range(30):
+        retriever.upsert([(f"new{i}", f"cat {i} mat")])
+        retriever.delete([f"new{i - 1}"])
+    for reader in readers:
+        reader.join()
+    assert not errors
+    assert len(retriever) == len(CORPUS) + 1
+
+
+def test_a_closed_retriever_says_so(make):
+    retriever = make()
+    retriever.close()
+    retriever.close()
+    with pytest.raises(ClosedError, match="the collection is closed"):
+        retriever.search("cat")
+    with pytest.raises(ClosedError, match="the collection is closed"):
+        retriever.add(["dog"])
+
+
+def test_save_and_open_give_the_same_results(make, reopen, tmp_path):
+    retriever = make()
+    retriever.save(tmp_path / "copy")
+    assert reopen(tmp_path / "copy").search("zebra", k=3) == retriever.search("zebra", k=3)
+    with pytest.raises(CollectionExistsError, match="exists and is not empty"):
+        retriever.save(tmp_path / "copy")
+
+
+def test_the_wrong_encoder_is_refused(make, tmp_path):
+    make(path=True).close()
+    with pytest.raises(ConfigError, match="was built with another encoder"):
+        Retriever.open(tmp_path / "collection", encoder=tiny_encoder(seed=1))
+
+
+def test_more_dimensions_than_the_encoder_has():
+    with pytest.raises(ConfigError, match="dimensions is 100000"):
+        Retriever.from_corpus(["cat"], config=RetrieverConfig(dimensions=100_000))
+
+
+def test_config_of_the_wrong_type():
+    with pytest.raises(InvalidTypeError, match="config must be a RetrieverConfig, not dict"):
+        Retriever.from_corpus(["cat"], config={})
+
+
+def test_results_do_not_depend_on_when_documents_came(make):
+    whole = make(CORPUS)
+    grown = make(CORPUS[:2])
+    grown.add(CORPUS[2:])
+    for query in ("cat", "stocks today", "zebra one"):
+        assert ids(whole.search(query)) == ids(grown.search(query))
