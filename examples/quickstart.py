@@ -13,6 +13,5 @@ docs = [
 with Retriever.from_corpus(docs) as retriever:
     for result in retriever.search("how do I get the output of a shell command?", k=3):
         print(f"{result.rank}. {result.text}")
-        print(
-            f"   first stage: rank {result.stages.fused.rank}, cross-encoder: rank {result.stages.reranked.rank}"
-        )
+        first, second = result.stages.fused, result.stages.reranked
+        print(f"   first stage: rank {first.rank}, cross-encoder: rank {second.rank}")
