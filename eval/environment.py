@@ -1,0 +1,33 @@
+"""What a figure was measured on, so that another machine's can be told apart."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+_PACKAGES = ("two-stage-retriever", "numpy", "faiss-cpu", "onnxruntime", "tantivy", "ir-measures")
+
+
+def environment() -> dict[str, Any]:
+    """Describe the machine and the versions in use.
+
+    :return: plain JSON-ready values: date, processor kind and count, Python, package versions.
+    """
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "python": platform.python_version(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+    }
+
+
+def _version(package: str) -> str | None:
+    """Return a package's version, or None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
