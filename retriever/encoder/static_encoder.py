@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from retriever.encoder.formats import DEFAULT_MAX_LENGTH, ModelParts, read_model, resolve_folder, write_model
-from retriever.encoder.tokens import private_copy, tokenize, unknown_id, well_formed
+from retriever.encoder.tables import TableType, check_tokens, checked_table, quantized, read_only
+from retriever.encoder.tokens import Ids, private_copy, tokenize, unknown_id, well_formed
 from retriever.errors import InvalidInputError, InvalidTypeError, ModelError
 
+if TYPE_CHECKING:
+    from retriever.encoder.fast_path import FastPath
+
 BUNDLED_FOLDER = Path(__file__).resolve().parent.parent / "models" / "encoder"
+MEMORY_WORDS = 262_144  # more than the different words of 50,000 encyclopedia passages; 24 MB when full
+_TOKENIZER_BLOCK = 1024  # texts handed to the tokenizer at a time, as many as model2vec does
 Vectors = NDArray[np.float32]
 
 
@@ -32,6 +40,8 @@ class StaticEncoder:
     :param mapping: row of each token, shape (tokens,), for a quantized vocabulary; None: row = token id.
     :param normalize: give vectors of length 1; False gives the plain mean.
     :param max_length: tokens kept of a text by default; None keeps all.
+    :param memory_words: words whose tokens are remembered, rounded up to a power of two; 90 bytes each.
+        When full it begins anew, which costs time and changes no result.
     :raises InvalidInputError: if shapes, dtypes or lengths do not fit each other.
     """
 
@@ -44,15 +54,20 @@ class StaticEncoder:
         mapping: NDArray[np.int32] | None = None,
         normalize: bool = True,
         max_length: int | None = DEFAULT_MAX_LENGTH,
+        memory_words: int = MEMORY_WORDS,
     ) -> None:
-        self._table = _checked_table(table)
+        self._table = checked_table(table)
         self._tokenizer = private_copy(tokenizer)
-        _check_tokens(self._table, self._tokenizer, weights, mapping)
-        self._weights, self._mapping = weights, mapping
+        check_tokens(self._table, self._tokenizer, weights, mapping)
+        self._weights = None if weights is None else read_only(weights.astype(np.float32, copy=False))
+        self._mapping = None if mapping is None else read_only(mapping.astype(np.int32, copy=False))
         self._unknown_id = unknown_id(self._tokenizer)
-        self.normalize = normalize
-        self.max_length = _checked_length(max_length)
-        self.dimensions: int = int(self._table.shape[1])
+        self._normalize = normalize
+        self._max_length = _checked_at_least_1("max_length", max_length)
+        self._dimensions = int(self._table.shape[1])
+        self._memory_words = _checked_at_least_1("memory_words", memory_words) or MEMORY_WORDS
+        self._fast_path: list[FastPath] = []  # a list, so that truncated encoders share it
+        self._lock = threading.Lock()
 
     @classmethod
     def load(cls, path_or_hub_id: str | Path | None = None, *, normalize: bool = True) -> StaticEncoder:
@@ -80,6 +95,16 @@ class StaticEncoder:
             raise ModelError(f"{folder}: {error}") from error
 
     @property
+    def dimensions(self) -> int:
+        """Length of the vectors."""
+        return self._dimensions
+
+    @property
+    def max_length(self) -> int | None:
+        """Tokens kept of a text by default; None keeps all."""
+        return self._max_length
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """A copy of the tokenizer, without padding and truncation."""
         return private_copy(self._tokenizer)
@@ -88,9 +113,9 @@ class StaticEncoder:
     def fingerprint(self) -> str:
         """Hash of all that decides about the vectors: 32 hexadecimal digits."""
         digest = hashlib.sha256(self._tokenizer.to_str().encode())
-        digest.update(f"{self.dimensions} {self.normalize} {self.max_length} {self._table.dtype}".encode())
-        digest.update(np.ascontiguousarray(self._zeroed_table()[:, : self.dimensions]).data)
-        for part in (self._zeroed_weights(), self._mapping):
+        digest.update(f"{self._dimensions} {self._normalize} {self._max_length} {self._table.dtype}".encode())
+        parts = self._parts()
+        for part in (parts.table, parts.weights, parts.mapping):
             digest.update(b"none" if part is None else np.ascontiguousarray(part).data)
         return digest.hexdigest()[:32]
 
@@ -108,10 +133,10 @@ class StaticEncoder:
         :raises InvalidTypeError: if something is not a string.
         :raises InvalidInputError: if `max_length` or `threads` is below 1.
         """
-        length = self.max_length if max_length is None else _checked_length(max_length)
+        limit = self._limit(max_length)
         if isinstance(texts, str):
-            return self._encode_block([texts], length)[0]
-        return self._encode_block(_checked_texts(texts), length)
+            return self._encode([texts], limit, 1)[0]
+        return self._encode(_checked_texts(texts), limit, _checked_threads(threads))
 
     def encode_stream(
         self,
@@ -129,10 +154,29 @@ class StaticEncoder:
         :param block_texts: texts held at a time.
         :return: blocks of vectors in order, each of shape (up to block_texts, dimensions).
         :raises InvalidTypeError: if something is not a string.
+        :raises InvalidInputError: if a number is below 1.
         """
+        _checked_at_least_1("block_texts", block_texts)
         source = iter(texts)
         while block := list(islice(source, block_texts)):
             yield self.encode(block, max_length=max_length, threads=threads)
+
+    def tokenize(self, texts: Sequence[str], *, max_length: int | None = None) -> list[Ids]:
+        """Return the token ids that `encode` takes the mean of.
+
+        :param texts: the texts.
+        :param max_length: as in `encode`.
+        :return: int32 ids of each text: the tokenizer's, without special and unknown ones.
+        :raises InvalidTypeError: if something is not a string.
+        """
+        texts, limit = _checked_texts(texts), self._limit(max_length)
+        if not len(texts):
+            return []
+        tokens, _, left = self._fast.tokenize(texts, limit, _checked_threads(None))
+        ids, starts, _ = self._ask_tokenizer([texts[row] for row in left], limit)
+        for position, row in enumerate(left):
+            tokens[row] = ids[starts[position] : starts[position + 1]]
+        return tokens
 
     def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Count the tokens of each text, unknown ones included, special ones not, uncut.
@@ -141,8 +185,13 @@ class StaticEncoder:
         :return: counts, shape (texts,).
         :raises InvalidTypeError: if something is not a string.
         """
-        _, starts = tokenize(self._tokenizer, [well_formed(text) for text in _checked_texts(texts)], None)
-        return np.diff(starts)
+        texts = _checked_texts(texts)
+        if not len(texts):
+            return np.zeros(0, dtype=np.int64)
+        _, counts, left = self._fast.tokenize(texts, None, _checked_threads(None))
+        if left:
+            counts[left] = self._ask_tokenizer([texts[row] for row in left], None)[2]
+        return counts
 
     def truncate(self, dimensions: int) -> StaticEncoder:
         """Keep the leading dimensions (Matryoshka); the table is shared, not copied.
@@ -151,104 +200,122 @@ class StaticEncoder:
         :return: an encoder with shorter vectors, renormalised.
         :raises InvalidInputError: if `dimensions` is out of range.
         """
-        if not 1 <= dimensions <= self.dimensions:
-            raise InvalidInputError(f"dimensions must be from 1 to {self.dimensions}, not {dimensions}")
+        if not 1 <= dimensions <= self._dimensions:
+            raise InvalidInputError(f"dimensions must be from 1 to {self._dimensions}, not {dimensions}")
         shorter = object.__new__(type(self))
         shorter.__dict__.update({key: value for key, value in self.__dict__.items() if key != "fingerprint"})
-        shorter.dimensions = dimensions
+        shorter._dimensions = dimensions
         return shorter
 
+    def quantize(self, dtype: TableType) -> StaticEncoder:
+        """Store the table in another type; vectors are computed in float32 all the same.
+
+        :param dtype: "float32", "float16", or "int8" with one scale a row.
+        :return: an encoder with the new table.
+        :raises InvalidInputError: if the type is unknown.
+        """
+        table, weights = quantized(self._table[:, : self._dimensions], self._weights, self._mapping, dtype)
+        return self._with(table, self._tokenizer, weights, self._mapping)
+
     def save(self, path: str | Path) -> None:
-        """Write a folder that this project, model2vec and sentence-transformers load.
+        """Write a folder that this project, model2vec and, unless it is int8, sentence-transformers load.
 
         :param path: the folder; made where it does not exist.
         """
-        write_model(
-            Path(path),
-            ModelParts(
-                table=self._zeroed_table()[:, : self.dimensions],
-                tokenizer=self._tokenizer,
-                weights=self._zeroed_weights(),
-                mapping=self._mapping,
-                normalize=self.normalize,
-                max_length=self.max_length,
-            ),
-        )
+        write_model(Path(path), self._parts())
 
-    def _zeroed_weights(self) -> NDArray[np.float32] | None:
-        """Return the weights with the unknown token's set to 0: sentence-transformers does not drop it."""
-        if self._weights is None or self._unknown_id is None:
-            return self._weights
-        weights = self._weights.copy()
-        weights[self._unknown_id] = 0.0
-        return weights
+    @property
+    def _fast(self) -> FastPath:
+        """The compiled half, made when first needed: importing numba takes longer than a search."""
+        if not self._fast_path:
+            with self._lock:
+                if not self._fast_path:
+                    from retriever.encoder.fast_path import FastPath
 
-    def _zeroed_table(self) -> NDArray[Any]:
-        """Return the table with the unknown token's row set to 0 where no weight can do it."""
-        if self._weights is not None or self._mapping is not None or self._unknown_id is None:
-            return self._table
-        table = self._table.copy()
-        table[self._unknown_id] = 0
-        return table
+                    table = self._table.view(np.uint16) if self._table.dtype == np.float16 else self._table
+                    model = (table, self._weights, self._mapping)
+                    self._fast_path.append(
+                        FastPath(self._tokenizer, self._unknown_id, model, self._memory_words)
+                    )
+        return self._fast_path[0]
 
-    def _encode_block(self, texts: Sequence[str], max_length: int | None) -> Vectors:
-        """Encode through the tokenizer."""
-        ids, starts = tokenize(self._tokenizer, [well_formed(text) for text in texts], max_length)
-        vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        for index in range(len(texts)):
-            row = ids[starts[index] : starts[index + 1]]
-            known = row if self._unknown_id is None else row[row != self._unknown_id]
-            if len(known):
-                rows = known if self._mapping is None else self._mapping[known]
-                values = self._table[rows, : self.dimensions].astype(np.float32)
-                if self._weights is not None:
-                    values *= self._weights[known][:, None]
-                vectors[index] = values.mean(axis=0)
-        if self.normalize:
-            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True) + np.float32(1e-32)
+    def _encode(self, texts: Sequence[str], limit: int | None, threads: int) -> Vectors:
+        """Encode the fast way what can be, and the rest through the tokenizer."""
+        vectors = np.empty((len(texts), self._dimensions), dtype=np.float32)
+        if not len(texts):
+            return vectors
+        left = self._fast.encode(texts, limit, self._normalize, threads, vectors)
+        for first in range(0, len(left), _TOKENIZER_BLOCK):
+            rows = left[first : first + _TOKENIZER_BLOCK]
+            ids, starts, _ = self._ask_tokenizer([texts[row] for row in rows], limit)
+            self._fast.pool(ids, starts, self._normalize, rows, vectors)
         return vectors
 
+    def _ask_tokenizer(self, texts: Sequence[str], limit: int | None) -> tuple[Ids, NDArray[np.int64], NDArray[np.int64]]:
+        """Return the known tokens of all texts, where each text's begin, and how many it has with unknown ones."""
+        ids, starts = tokenize(self._tokenizer, [well_formed(text) for text in texts], limit)
+        counts = np.diff(starts)
+        if self._unknown_id is not None:
+            known = ids != self._unknown_id
+            starts = np.concatenate(([0], np.cumsum(known, dtype=np.int64)))[starts]
+            ids = ids[known]
+        return ids, starts, counts
 
-def _checked_table(table: NDArray[Any]) -> NDArray[Any]:
-    """Return the table where its shape and dtype can be used."""
-    if table.ndim != 2 or 0 in table.shape:
-        raise InvalidInputError(f"the table must have shape (rows, dimensions), not {table.shape}")
-    if table.dtype not in (np.float32, np.float16, np.int8):
-        raise InvalidInputError(f"the table is {table.dtype}; convert it to float32, float16 or int8")
-    return table
+    def _limit(self, max_length: int | None) -> int | None:
+        """Return the number of tokens kept."""
+        return self._max_length if max_length is None else _checked_at_least_1("max_length", max_length)
 
+    def _parts(self) -> ModelParts:
+        """Return what is saved: unknown tokens count for nothing, since sentence-transformers does not drop them."""
+        table, weights = self._table[:, : self._dimensions], self._weights
+        if self._unknown_id is not None:
+            if weights is not None:
+                weights = weights.copy()
+                weights[self._unknown_id] = 0
+            elif self._mapping is None:
+                table = table.copy()
+                table[self._unknown_id] = 0
+        return ModelParts(table, self._tokenizer, weights, self._mapping, self._normalize, self._max_length)
 
-def _check_tokens(
-    table: NDArray[Any],
-    tokenizer: Tokenizer,
-    weights: NDArray[np.float32] | None,
-    mapping: NDArray[np.int32] | None,
-) -> None:
-    """Raise where a token would have no row, weight or mapping."""
-    tokens = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
-    for name, part in (("weights", weights), ("mapping", mapping)):
-        if part is not None and part.shape != (tokens,):
-            raise InvalidInputError(f"{name} must have shape ({tokens},), one a token, not {part.shape}")
-    if mapping is None and len(table) != tokens:
-        raise InvalidInputError(
-            f"the tokenizer has {tokens} tokens and the table {len(table)} rows: they belong to different models"
+    def _with(
+        self,
+        table: NDArray[Any],
+        tokenizer: Tokenizer,
+        weights: NDArray[np.float32] | None,
+        mapping: NDArray[np.int32] | None,
+    ) -> StaticEncoder:
+        """Return an encoder with the same settings."""
+        return type(self)(
+            table,
+            tokenizer,
+            weights=weights,
+            mapping=mapping,
+            normalize=self._normalize,
+            max_length=self._max_length,
+            memory_words=self._memory_words,
         )
-    if mapping is not None and not (0 <= mapping.min() and mapping.max() < len(table)):
-        raise InvalidInputError(f"mapping points outside the table's {len(table)} rows")
 
 
-def _checked_length(max_length: int | None) -> int | None:
-    """Return a usable number of tokens."""
-    if max_length is not None and max_length < 1:
-        raise InvalidInputError(f"max_length must be at least 1 token, not {max_length}")
-    return max_length
+def _checked_at_least_1(name: str, value: int | None) -> int | None:
+    """Return a number that can be used, or None."""
+    if value is not None and value < 1:
+        raise InvalidInputError(f"{name} must be at least 1, not {value}")
+    return value
+
+
+def _checked_threads(threads: int | None) -> int:
+    """Return the number of threads to use."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _checked_at_least_1("threads", threads) or available
 
 
 def _checked_texts(texts: Sequence[str]) -> Sequence[str]:
-    """Raise unless every text is a string."""
-    if isinstance(texts, bytes | bytearray) or not isinstance(texts, Sequence):
-        if isinstance(texts, np.ndarray) and texts.ndim == 1:
-            return _checked_texts(texts.tolist())
+    """Return a list of strings, or raise."""
+    if isinstance(texts, np.ndarray) and texts.ndim == 1:
+        texts = texts.tolist()
+    if not isinstance(texts, list | tuple) and (
+        isinstance(texts, bytes | bytearray) or not isinstance(texts, Sequence)
+    ):
         raise InvalidTypeError(
             f"texts must be a string or a sequence of strings, not {type(texts).__name__}; "
             "give generators to encode_stream"

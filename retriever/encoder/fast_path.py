@@ -1,0 +1,205 @@
+"""Texts to token ids and vectors through the memory of words, in blocks, on several threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from retriever.encoder.kernels import DONE, READ_AHEAD, encode_texts, list_tokens, pool_texts
+from retriever.encoder.plain_text import find_rules
+from retriever.encoder.tokens import well_formed
+from retriever.encoder.word_kernels import byte_starts
+from retriever.encoder.word_memory import WordMemory
+
+Model = tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.int32] | None]
+
+_BLOCK_CHARACTERS = 1 << 18  # enough to forget the overhead of a call, little enough to share the work out
+_MISSES = 1 << 14
+_ROUNDS = 8  # each ends with all words it missed learnt; more happen only when the memory is too small
+_NO_LIMIT = 1 << 40
+_PADDING = " " * READ_AHEAD
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some texts as bytes, with what a kernel writes.
+
+    :param data: uint8: UTF-8 with one byte between two texts and padding behind the last.
+    :param starts: where each text begins, shape (texts + 1,).
+    :param states: what became of each text, shape (texts,).
+    :param misses: begin and length of words not remembered.
+    """
+
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    states: NDArray[np.uint8]
+    misses: NDArray[np.int64]
+
+
+class FastPath:
+    """The compiled half of an encoder; it encodes what can be told apart into words and says what it could not.
+
+    :param tokenizer: one that neither pads nor cuts.
+    :param unknown: id of the unknown token, or None.
+    :param model: table (float16 seen as uint16), weights and mapping, as the kernels take them.
+    :param memory_words: words remembered at most.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, unknown: int | None, model: Model, memory_words: int) -> None:
+        self._model = model
+        found = find_rules(tokenizer)
+        self._memory: WordMemory | None = None
+        if found is not None:
+            self._rules, word_pieces = found
+            self._memory = WordMemory(tokenizer, self._rules, word_pieces, unknown, memory_words)
+
+    def encode(
+        self, texts: Sequence[str], limit: int | None, unit: bool, threads: int, out: NDArray[np.float32]
+    ) -> list[int]:
+        """Encode texts.
+
+        :param texts: the texts.
+        :param limit: tokens kept of a text, None for all.
+        :param unit: give vectors of length 1.
+        :param threads: threads used.
+        :param out: written, shape (texts, dimensions).
+        :return: positions of the texts left to the tokenizer.
+        """
+        if self._memory is None:
+            return list(range(len(texts)))
+        memory = self._memory
+        most = _NO_LIMIT if limit is None else limit
+
+        def encode_block(first: int, last: int) -> list[int]:
+            block = _as_block(texts[first:last])
+            longest = int(np.diff(block.starts).max())
+            ids = np.empty(min(most, longest) + 128, dtype=np.int32)
+            return _until_known(
+                memory,
+                block,
+                lambda: encode_texts(
+                    block.data,
+                    block.starts,
+                    self._rules,
+                    memory.words,
+                    most,
+                    self._model,
+                    unit,
+                    block.states,
+                    ids,
+                    block.misses,
+                    out[first:last],
+                ),
+            )
+
+        return _over_blocks(texts, threads, encode_block)
+
+    def tokenize(
+        self, texts: Sequence[str], limit: int | None, threads: int
+    ) -> tuple[list[NDArray[np.int32]], NDArray[np.int64], list[int]]:
+        """Turn texts into known token ids.
+
+        :param texts: the texts.
+        :param limit: tokens kept of a text, None for all.
+        :param threads: threads used.
+        :return: ids of each text, the number of tokens with unknown ones, positions of texts left out.
+        """
+        tokens: list[NDArray[np.int32]] = [np.empty(0, dtype=np.int32)] * len(texts)
+        counted = np.zeros(len(texts), dtype=np.int64)
+        if self._memory is None:
+            return tokens, counted, list(range(len(texts)))
+        most = _NO_LIMIT if limit is None else limit
+        memory = self._memory
+
+        def list_block(first: int, last: int) -> list[int]:
+            block = _as_block(texts[first:last])
+            ids = np.empty(2 * len(block.data) + 128 * len(block.starts), dtype=np.int32)
+            counts = np.zeros((last - first, 2), dtype=np.int64)
+            left = _until_known(
+                memory,
+                block,
+                lambda: list_tokens(
+                    block.data,
+                    block.starts,
+                    self._rules,
+                    memory.words,
+                    most,
+                    block.states,
+                    ids,
+                    block.misses,
+                    counts,
+                ),
+            )
+            counted[first:last] = counts[:, 0]
+            for index, (start, count) in enumerate(zip(block.starts.tolist(), counts[:, 1].tolist(), strict=False)):
+                tokens[first + index] = ids[2 * start + 128 * index :][:count]
+            return left
+
+        return tokens, counted, _over_blocks(texts, threads, list_block)
+
+    def pool(
+        self, ids: NDArray[np.int32], starts: NDArray[np.int64], unit: bool, rows: Sequence[int], out: NDArray[np.float32]
+    ) -> None:
+        """Write the vectors of texts whose known tokens are given; see `kernels.pool_texts`."""
+        pool_texts(self._model, ids, starts, unit, np.asarray(rows, dtype=np.int64), out)
+
+
+def _until_known(memory: WordMemory, block: _Block, run: Callable[[], int]) -> list[int]:
+    """Run a kernel and learn the words it missed until it misses none; return the texts not done."""
+    for _ in range(_ROUNDS):
+        missed = run()
+        if missed == 0:
+            break
+        memory.learn(block.data, block.misses[:missed])
+    return np.flatnonzero(block.states != DONE).tolist()
+
+
+def _over_blocks(texts: Sequence[str], threads: int, work: Callable[[int, int], list[int]]) -> list[int]:
+    """Call work(first, last) on all blocks of texts; return the positions it gives, in the whole."""
+    if len(texts) == 1:
+        return work(0, 1)
+    bounds = _block_bounds(texts)
+    spans = list(zip(bounds, bounds[1:], strict=False))
+    if threads == 1 or len(spans) == 1:
+        results = [work(first, last) for first, last in spans]
+    else:
+        with ThreadPoolExecutor(min(threads, len(spans))) as executor:
+            results = list(executor.map(work, bounds, bounds[1:]))
+    return [first + index for (first, _), left in zip(spans, results, strict=True) for index in left]
+
+
+def _block_bounds(texts: Sequence[str]) -> list[int]:
+    """Cut texts into blocks of about the same number of characters."""
+    ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)) + 1)
+    cuts = np.searchsorted(ends, np.arange(_BLOCK_CHARACTERS, int(ends[-1]), _BLOCK_CHARACTERS))
+    return sorted({0, *cuts.tolist(), len(texts)})
+
+
+def _as_block(texts: Sequence[str]) -> _Block:
+    """Return texts as bytes, nothing done with them yet."""
+    joined = "\n".join([*texts, _PADDING])
+    try:
+        raw = joined.encode()
+    except UnicodeEncodeError:
+        texts = [well_formed(text) for text in texts]
+        joined = "\n".join([*texts, _PADDING])
+        raw = joined.encode()
+    data = np.frombuffer(raw, dtype=np.uint8)
+    starts = np.zeros(len(texts) + 1, dtype=np.int64)
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    if joined.isascii():
+        np.cumsum(lengths + 1, out=starts[1:])
+    else:
+        byte_starts(data, lengths, starts)
+    return _Block(
+        data=data,
+        starts=starts,
+        states=np.zeros(len(texts), dtype=np.uint8),
+        misses=np.empty((min(_MISSES, len(raw)), 2), dtype=np.int64),
+    )

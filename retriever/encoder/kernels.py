@@ -1,0 +1,399 @@
+"""Compiled code: bytes in, words found and looked up, rows added, vectors out; no GIL, no Python object.
+
+Imported only when something is encoded. Compiled once; numba keeps the machine code on disk beside this
+file, or in the user's cache folder where that is read-only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from retriever.encoder.vector_ops import (
+    classify_window,
+    highest_zeros,
+    load_acquire,
+    load_u64,
+    lowest_bit,
+    store_release,
+    sum_rows_1,
+    sum_rows_16,
+    sum_rows_128,
+    sum_squares_16,
+)
+
+PENDING, DONE, FOREIGN = 0, 1, 2  # a text's state; FOREIGN goes the tokenizer's way
+READ_AHEAD = 80  # bytes that must follow the last text in `data`
+RUN_LIMIT = 4096  # bytes; a longer unbroken run goes the tokenizer's way
+JOINED, APART, SPACE = 0, 1, 2  # what a character does to its neighbours, see plain_text.py
+
+_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_MASKS = np.array([2 ** (8 * size) - 1 for size in range(9)], dtype=np.uint64)  # the lowest `size` bytes
+_SIMPLE = np.uint64(1 << 31)  # the word is one known token and never part of an added one
+_LOW_15, _LOW_16, _LOW_32 = np.uint64(0x7FFF), np.uint64(0xFFFF), np.uint64(0xFFFF_FFFF)
+_MIX_1, _MIX_2, _MIX_3 = (np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
+_0, _1, _16, _31, _32 = (np.uint64(x) for x in (0, 1, 16, 31, 32))
+
+
+def compiled(function: Any) -> Any:
+    """Compile without the GIL; keep the machine code on disk where there is a place for it."""
+    try:
+        return njit(nogil=True, cache=True, boundscheck=False, _nrt=False)(function)
+    except RuntimeError:  # no folder can be written: every process compiles for itself
+        return njit(nogil=True, boundscheck=False)(function)
+
+
+
+@compiled
+def _short_key(data: Any, begin: int, length: int) -> tuple[Any, Any]:
+    """Return up to 16 bytes of a word as two numbers, zeros behind its end."""
+    return (
+        load_u64(data, begin) & _MASKS[min(length, 8)],
+        load_u64(data, begin + 8) & _MASKS[min(max(length - 8, 0), 8)],
+    )
+
+
+@compiled
+def _long_key(data: Any, begin: int, length: int) -> tuple[Any, Any]:
+    """Return a 128-bit hash of a word of more than 16 bytes."""
+    first, second = _MIX_1, _MIX_2
+    for position in range(begin, begin + length - 8, 8):
+        chunk = load_u64(data, position)
+        first = (first ^ chunk) * _MIX_2
+        first ^= first >> _32
+        second = (second + chunk) * _MIX_3
+        second ^= second >> _31
+    chunk = load_u64(data, begin + length - 8)
+    return (first ^ chunk) * _MIX_2, (second + chunk) * _MIX_3
+
+
+@compiled
+def _home(first: Any, second: Any, slots: Any) -> int:
+    """Return where the search for a key begins."""
+    mixed = (first * _MIX_1) ^ (second * _MIX_2)
+    mixed = (mixed ^ (mixed >> _32)) * _MIX_3
+    return np.int64(mixed >> _16) * 4 & (slots.size - 1)
+
+
+@compiled
+def _same_bytes(data: Any, begin: int, keys: Any, where: int, length: int) -> bool:
+    """Compare a long word with a remembered one."""
+    for offset in range(length):
+        if data[begin + offset] != keys[where + offset]:
+            return False
+    return True
+
+
+@compiled
+def find(data: Any, begin: int, length: int, slots: Any, keys: Any) -> Any:
+    """Return what is remembered of a word (never 0), or 0."""
+    first, second = _long_key(data, begin, length) if length > 16 else _short_key(data, begin, length)
+    slot = _home(first, second, slots)
+    while True:
+        found = load_acquire(slots, slot)
+        if found == _0:
+            return _0
+        if (
+            slots[slot + 1] == first
+            and slots[slot + 2] == second
+            and np.int64(found & _LOW_16) == length
+            and (length <= 16 or _same_bytes(data, begin, keys, np.int64(slots[slot + 3]), length))
+        ):
+            return found
+        slot = (slot + 4) & (slots.size - 1)
+
+
+@compiled
+def remember(data: Any, begin: int, length: int, ids: Any, count: int, plain: bool, words: Any, used: Any) -> bool:
+    """Store a new word with its token ids; False where the memory is full. For one writer at a time.
+
+    :param plain: the word cannot be part of an added token.
+    :param words: see `word_memory.Words`.
+    :param used: words, bytes of long words and pieces in use; changed.
+    """
+    slots, keys, pieces, unknown = words
+    if used[0] * 8 >= slots.size or used[1] + length > keys.size or used[2] + count > pieces.size:
+        return False
+    first, second = _long_key(data, begin, length) if length > 16 else _short_key(data, begin, length)
+    slot = _home(first, second, slots)
+    while slots[slot] != _0:
+        slot = (slot + 4) & (slots.size - 1)
+    slots[slot + 1], slots[slot + 2] = first, second
+    if length > 16:
+        slots[slot + 3] = np.uint64(used[1])
+        for offset in range(length):
+            keys[used[1] + offset] = data[begin + offset]
+        used[1] += length
+    found = np.uint64(length) | (np.uint64(count) << _16)
+    if plain and count == 1 and ids[0] != unknown:
+        found |= _SIMPLE | (np.uint64(ids[0]) << _32)
+    else:
+        found |= np.uint64(used[2]) << _32
+        for offset in range(count):
+            pieces[used[2] + offset] = ids[offset]
+        used[2] += count
+    used[0] += 1
+    store_release(slots, slot, found)
+    return True
+
+
+@compiled
+def _next_part(data: Any, begin: int, stop: int, behaviour: Any) -> tuple[int, int]:
+    """Return the first part of a run with non-ASCII characters: up to one that stands apart, or that one."""
+    position, start = begin, begin
+    while position < stop:
+        lead, size, kind = np.int64(data[position]), 1, JOINED
+        if lead >= 0xF0:
+            size = 4
+        elif lead >= 0xE0:
+            size = 3
+            kind = behaviour[((lead & 15) << 12) | ((data[position + 1] & 63) << 6) | (data[position + 2] & 63)]
+        elif lead >= 0xC0:
+            size = 2
+            kind = behaviour[((lead & 31) << 6) | (data[position + 1] & 63)]
+        if kind != JOINED:
+            if position > start:
+                return start, position
+            if kind == APART:
+                return start, position + size
+            start = position + size
+        position += size
+    return start, stop
+
+
+@compiled
+def _in_literal(data: Any, position: int, text: Any, rules: Any) -> bool:
+    """Tell whether an added token lies over this punctuation mark."""
+    _, triggers, literals, literal_starts, anchors = rules
+    if not triggers[data[position]]:
+        return False
+    for index in range(literal_starts.size - 1):
+        size = literal_starts[index + 1] - literal_starts[index]
+        begin = position - anchors[index]
+        if begin >= text[0] and begin + size <= text[1]:
+            if _same_bytes(data, begin, literals, literal_starts[index], size):
+                return True
+    return False
+
+
+@compiled
+def _take(found: Any, words: Any, limit: int, ids: Any, counted: int, kept: int) -> tuple[int, int]:
+    """Append a remembered word's known tokens to `ids`, as far as the limit allows."""
+    _, _, pieces, unknown = words
+    if found & _SIMPLE:
+        ids[kept] = np.int64(found >> _32)
+        return counted + 1, kept + 1
+    count = min(np.int64((found >> _16) & _LOW_15), limit - counted)
+    where = np.int64(found >> _32)
+    for offset in range(where, where + count):
+        if pieces[offset] != unknown:
+            ids[kept] = pieces[offset]
+            kept += 1
+    return counted + count, kept
+
+
+@compiled
+def _scan_run(
+    data: Any, run: Any, text: Any, rules: Any, words: Any, limit: int, ids: Any, misses: Any, tally: Any
+) -> Any:
+    """Do what the short way in `scan_text` cannot: split, search on, note what is not remembered.
+
+    :param tally: tokens counted, tokens written, misses; and the text's state.
+    :return: the new tally.
+    """
+    slots, keys, _, _ = words
+    counted, kept, missed, state = tally
+    position, stop = run
+    if stop - position == 1 and _in_literal(data, position, text, rules):
+        return counted, kept, missed, FOREIGN
+    while position < stop and counted < limit:
+        position, part_end = _next_part(data, position, stop, rules[0])
+        if position == part_end:
+            break
+        found = find(data, position, part_end - position, slots, keys)
+        if found != _0:
+            if kept + min(np.int64((found >> _16) & _LOW_15), limit - counted) > ids.size:
+                return counted, kept, missed, FOREIGN
+            counted, kept = _take(found, words, limit, ids, counted, kept)
+        elif missed == misses.shape[0]:
+            return limit, kept, missed, PENDING
+        else:
+            misses[missed, 0], misses[missed, 1] = position, part_end - position
+            missed, state = missed + 1, PENDING
+            counted += 1 if 32 < data[position] < 127 else 0  # at the least; it may be more
+        position = part_end
+    return counted, kept, missed, state
+
+
+@compiled
+def _run_end(data: Any, position: int, stop: int) -> int:
+    """Return where a long run of word bytes ends."""
+    while position < stop:
+        spaces, marks, _ = classify_window(data, position)
+        step = lowest_bit(spaces | marks)
+        position += step
+        if step < 64:
+            break
+    return min(position, stop)
+
+
+@compiled
+def scan_text(data: Any, text: Any, rules: Any, words: Any, limit: int, ids: Any, misses: Any, missed: int) -> Any:
+    """Turn one text into token ids.
+
+    :param data: uint8, texts with READ_AHEAD bytes after them.
+    :param text: where the text begins and ends in `data`.
+    :param rules: see `plain_text.Rules`.
+    :param words: see `word_memory.Words`.
+    :param limit: tokens after which the text is cut.
+    :param ids: written: the known tokens.
+    :param misses: written: begin and length of words that are not remembered.
+    :param missed: how many misses there are already.
+    :return: tokens counted, tokens written, misses, and the text's state.
+    """
+    slots = words[0]
+    base, stop = text
+    counted, kept, state = 0, 0, DONE
+    while base < stop and counted < limit:
+        spaces, marks, wide = classify_window(data, base)
+        letters, step = ~(spaces | marks), 64
+        if stop - base <= 64:
+            inner = _ALL >> np.uint64(64 - (stop - base))
+            letters, marks = letters & inner, marks & inner
+        elif letters >> np.uint64(63):
+            # The last word goes on behind the window: the next window begins with it.
+            unfinished = highest_zeros(~letters)
+            step -= unfinished
+            letters &= ~(_ALL << np.uint64(step & 63))
+            if step == 0:
+                run = (base, _run_end(data, base, stop))
+                if run[1] - base > RUN_LIMIT:
+                    return counted, kept, missed, FOREIGN
+                counted, kept, missed, state = _scan_run(
+                    data, run, text, rules, words, limit, ids, misses, (counted, kept, missed, state)
+                )
+                step, letters, marks = run[1] - base, _0, _0
+        if kept + 64 > ids.size:
+            return counted, kept, missed, FOREIGN
+        events = (letters & ~(letters << _1)) | marks
+        while events != _0 and counted < limit:
+            shift = lowest_bit(events)
+            events &= events - _1
+            position = base + shift
+            length = max(lowest_bit(~(letters >> np.uint64(shift))), 1)
+            first, second = _short_key(data, position, length)
+            slot = _home(first, second, slots)
+            found = load_acquire(slots, slot)
+            expected = np.uint64(length) | _SIMPLE | (_1 << _16)
+            if (found & _LOW_32) == expected and slots[slot + 1] == first and slots[slot + 2] == second and length <= 16:
+                ids[kept] = np.int64(found >> _32)
+                counted += 1
+                kept += 1
+                continue
+            run = (position, position + length)
+            counted, kept, missed, state = _scan_run(
+                data, run, text, rules, words, limit, ids, misses, (counted, kept, missed, state)
+            )
+            if state == FOREIGN:
+                return counted, kept, missed, FOREIGN
+        base += step
+    return counted, kept, missed, state
+
+
+@compiled
+def pool(model: Any, ids: Any, count: int, unit: bool, out: Any, row: int) -> None:
+    """Write the mean of the tokens' rows to out[row], of length 1 where `unit`; zeros for no token.
+
+    :param model: table (float32, int8, or float16 seen as uint16), factor and row of each token (or None).
+    """
+    table, weights, mapping = model
+    dimensions = out.shape[1]
+    column = 0
+    while column + 128 <= dimensions:
+        sum_rows_128(table, weights, mapping, ids, count, column, out, row)
+        column += 128
+    while column + 16 <= dimensions:
+        sum_rows_16(table, weights, mapping, ids, count, column, out, row)
+        column += 16
+    whole = column
+    while column < dimensions:
+        sum_rows_1(table, weights, mapping, ids, count, column, out, row)
+        column += 1
+    if count == 0:
+        return
+    scale = np.float32(1.0 / count)
+    if unit:
+        total = sum_squares_16(out, row, whole)
+        for column in range(whole, dimensions):
+            total += out[row, column] * out[row, column]
+        scale = np.float32(1.0 / (np.sqrt(np.float64(total)) + 1e-32))
+    for column in range(dimensions):
+        out[row, column] *= scale
+
+
+@compiled
+def encode_texts(
+    data: Any,
+    starts: Any,
+    rules: Any,
+    words: Any,
+    limit: int,
+    model: Any,
+    unit: bool,
+    states: Any,
+    ids: Any,
+    misses: Any,
+    out: Any,
+) -> int:
+    """Encode all PENDING texts whose words are remembered; return the number of words that are not."""
+    missed = 0
+    for index in range(states.size):
+        if states[index] != PENDING:
+            continue
+        text = (starts[index], starts[index + 1] - 1)
+        _, kept, missed, state = scan_text(data, text, rules, words, limit, ids, misses, missed)
+        states[index] = state
+        if state == DONE:
+            pool(model, ids, kept, unit, out, index)
+        if missed == misses.shape[0]:
+            break
+    return missed
+
+
+@compiled
+def list_tokens(
+    data: Any, starts: Any, rules: Any, words: Any, limit: int, states: Any, ids: Any, misses: Any, counts: Any
+) -> int:
+    """Write the known tokens of all PENDING texts whose words are remembered.
+
+    :param ids: written: those of text i begin at 2 * starts[i] + 128 * i.
+    :param counts: written, shape (texts, 2): tokens with unknown ones, and tokens in `ids`.
+    :return: the number of words not remembered.
+    """
+    missed = 0
+    for index in range(states.size):
+        if states[index] != PENDING:
+            continue
+        text = (starts[index], starts[index + 1] - 1)
+        first = 2 * starts[index] + 128 * index
+        room = ids[first : first + 2 * (starts[index + 1] - starts[index]) + 128]
+        counts[index, 0], counts[index, 1], missed, states[index] = scan_text(
+            data, text, rules, words, limit, room, misses, missed
+        )
+        if missed == misses.shape[0]:
+            break
+    return missed
+
+
+@compiled
+def pool_texts(model: Any, ids: Any, starts: Any, unit: bool, rows: Any, out: Any) -> None:
+    """Write the vectors of texts whose token ids are known.
+
+    :param ids: known tokens, one text after another.
+    :param starts: where each text's begin, shape (texts + 1,).
+    :param rows: where each text's vector goes in `out`, shape (texts,).
+    """
+    for index in range(rows.size):
+        pool(model, ids[starts[index] :], starts[index + 1] - starts[index], unit, out, rows[index])

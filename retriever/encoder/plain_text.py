@@ -1,0 +1,177 @@
+"""Which tokenizers work word by word, so that a word's token ids can be remembered, and where words end.
+
+The proof rests on the parts of the tokenizer. BERT's pre-tokenizer cuts at white space and around every
+punctuation mark. The normalizers accepted here change each character by itself; the one thing that looks
+further, canonical ordering, moves combining marks only, never over a space or a mark of punctuation. So a
+text cut there and tokenized piece by piece gives the ids of the whole, with one exception: an added token
+(`[CLS]`) is found before all that, and may have punctuation in it. Texts with such a literal in them are
+left to the tokenizer. So is everything where a part of the tokenizer is not known here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+JOINED, APART, SPACE = 0, 1, 2  # a character stays in its word, is a word by itself, or parts words
+
+_CHARACTERWISE = {"Lowercase", "NFD", "StripAccents"}
+_ASCII_SPACE = frozenset(" \t\n\r")
+_ASCII_MARKS = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+# Where letters, marks and spaces of written text lie that are worth telling apart; elsewhere a run of
+# characters is one word to remember, which is as right and only less often met again.
+_EXAMINED = ((0x80, 0x250), (0x2000, 0x2070), (0x20A0, 0x20D0), (0x3000, 0x3040), (0x30FB, 0x30FC), (0xFF00, 0xFFF0))
+_IDEOGRAPHS = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00))  # BertNormalizer sets these apart
+
+
+class Rules(NamedTuple):
+    """Where the words of a text end, as the kernels read it.
+
+    :param behaviour: uint8, shape (65536,): JOINED, APART or SPACE for each character above ASCII.
+    :param triggers: bool, shape (256,): punctuation that may lie in an added token.
+    :param literals: uint8: the added tokens with punctuation in them, one after another.
+    :param literal_starts: int64, shape (literals + 1,): where each begins.
+    :param anchors: int64, shape (literals,): offset of the first punctuation mark of each.
+    """
+
+    behaviour: NDArray[np.uint8]
+    triggers: NDArray[np.bool_]
+    literals: NDArray[np.uint8]
+    literal_starts: NDArray[np.int64]
+    anchors: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class WordPieces:
+    """What it takes to cut a word of ASCII letters and digits as the tokenizer's model does.
+
+    :param vocabulary: token to id.
+    :param prefix: what pieces inside a word begin with in the vocabulary.
+    :param lowercase: capital letters are made small first.
+    :param longest: characters; a longer word is unknown as a whole.
+    :param unknown: id of the unknown token.
+    """
+
+    vocabulary: dict[str, int]
+    prefix: str
+    lowercase: bool
+    longest: int
+    unknown: int
+
+
+def find_rules(tokenizer: Tokenizer) -> tuple[Rules, WordPieces | None] | None:
+    """Return how the tokenizer's words can be told apart, or None where only the tokenizer can tell.
+
+    :param tokenizer: any tokenizer.
+    :return: rules, and where the model is WordPiece what its words are cut by.
+    """
+    config = json.loads(tokenizer.to_str())
+    normalizers = _chain(config.get("normalizer"), "normalizers")
+    pre_tokenizers = _chain(config.get("pre_tokenizer"), "pretokenizers")
+    if [part["type"] for part in pre_tokenizers] != ["BertPreTokenizer"]:
+        return None
+    if any(part["type"] not in _CHARACTERWISE | {"BertNormalizer"} for part in normalizers):
+        return None
+    if config["model"].get("dropout"):
+        return None
+    behaviour = _behaviour(tokenizer, normalizers)
+    literals: list[bytes] = []
+    for token in config.get("added_tokens", []):
+        if not _stays_inside(token, behaviour):
+            if not _is_literal(token):
+                return None
+            literals.append(token["content"].encode())
+    return _as_arrays(behaviour, literals), _word_pieces(config, normalizers)
+
+
+def _chain(part: dict[str, Any] | None, inner: str) -> list[dict[str, Any]]:
+    """Return the steps of a normalizer or pre-tokenizer."""
+    if part is None:
+        return []
+    if part["type"] == "Sequence":
+        return [step for item in part[inner] for step in _chain(item, inner)]
+    return [part]
+
+
+def _behaviour(tokenizer: Tokenizer, normalizers: list[dict[str, Any]]) -> NDArray[np.uint8]:
+    """Ask the tokenizer what each character does between two letters."""
+    table = np.full(65536, JOINED, dtype=np.uint8)
+    if any(part.get("handle_chinese_chars") for part in normalizers):
+        for first, last in _IDEOGRAPHS:
+            table[first:last] = APART
+    characters = [chr(code) for first, last in _EXAMINED for code in range(first, last)]
+    text = " q ".join(f"x{character}x" for character in characters)
+    if tokenizer.normalizer is not None:
+        text = tokenizer.normalizer.normalize_str(text)
+    pieces: list[list[str]] = [[]]
+    for piece, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text):
+        if piece == "q":
+            pieces.append([])
+        else:
+            pieces[-1].append(piece)
+    for character, parts in zip(characters, pieces, strict=True):
+        if parts == ["x", "x"]:
+            table[ord(character)] = SPACE
+        elif len(parts) == 3 and parts[0] == parts[2] == "x":
+            table[ord(character)] = APART
+    return table
+
+
+def _stays_inside(token: dict[str, Any], behaviour: NDArray[np.uint8]) -> bool:
+    """Tell whether an added token can only lie within one word, where the tokenizer sees it."""
+    if token["single_word"]:  # it looks at its neighbours, and an underscore would be cut off
+        return False
+    return not any(
+        character in _ASCII_SPACE or character in _ASCII_MARKS or _kind(character, behaviour) != JOINED
+        for character in token["content"]
+    )
+
+
+def _is_literal(token: dict[str, Any]) -> bool:
+    """Tell whether an added token can be recognised in the bytes of a text by its punctuation."""
+    content = token["content"]
+    return not (token["single_word"] or token["normalized"] or _ASCII_SPACE.intersection(content)) and bool(
+        _ASCII_MARKS.intersection(content)
+    )
+
+
+def _kind(character: str, behaviour: NDArray[np.uint8]) -> int:
+    """Return what a character does to its neighbours."""
+    code = ord(character)
+    return int(behaviour[code]) if 0x80 <= code < 0x10000 else JOINED
+
+
+def _as_arrays(behaviour: NDArray[np.uint8], literals: list[bytes]) -> Rules:
+    """Lay the literals out for the kernels."""
+    marks = {ord(mark) for mark in _ASCII_MARKS}
+    anchors = [next(offset for offset, byte in enumerate(literal) if byte in marks) for literal in literals]
+    triggers = np.zeros(256, dtype=np.bool_)
+    triggers[[literal[anchor] for literal, anchor in zip(literals, anchors, strict=True)]] = True
+    return Rules(
+        behaviour=behaviour,
+        triggers=triggers,
+        literals=np.frombuffer(b"".join(literals) + b"\0", dtype=np.uint8),
+        literal_starts=np.cumsum([0, *map(len, literals)], dtype=np.int64),
+        anchors=np.array([*anchors, 0], dtype=np.int64),
+    )
+
+
+def _word_pieces(config: dict[str, Any], normalizers: list[dict[str, Any]]) -> WordPieces | None:
+    """Return what cuts words of ASCII letters and digits, or None where the tokenizer must be asked."""
+    model = config["model"]
+    if model["type"] != "WordPiece" or model["unk_token"] not in model["vocab"]:
+        return None
+    if any(token["content"].isascii() and token["content"].isalnum() for token in config.get("added_tokens", [])):
+        return None
+    return WordPieces(
+        vocabulary=model["vocab"],
+        prefix=model["continuing_subword_prefix"],
+        lowercase=any(part["type"] == "Lowercase" or part.get("lowercase") for part in normalizers),
+        longest=model["max_input_chars_per_word"],
+        unknown=model["vocab"][model["unk_token"]],
+    )

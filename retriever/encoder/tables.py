@@ -1,0 +1,100 @@
+"""Token tables: what may be one, and how to store one in 8 or 16 bits."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from retriever.errors import InvalidInputError
+
+TableType = Literal["float32", "float16", "int8"]
+_INT8_LARGEST = 127  # symmetric: -128 is not used
+_ROWS_AT_A_TIME = 8192
+
+
+def checked_table(table: NDArray[Any]) -> NDArray[Any]:
+    """Return a read-only view of a table that can be used.
+
+    :param table: any array.
+    :return: a view with adjacent dimensions; a copy only where they are not adjacent.
+    :raises InvalidInputError: if shape or dtype are wrong.
+    """
+    if table.ndim != 2 or 0 in table.shape:
+        raise InvalidInputError(f"the table must have shape (rows, dimensions), not {table.shape}")
+    if table.dtype not in (np.float32, np.float16, np.int8):
+        raise InvalidInputError(f"the table is {table.dtype}; convert it to float32, float16 or int8")
+    return read_only(table)
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a contiguous view that cannot be written to.
+
+    :param array: any array; copied only where it is not contiguous.
+    :return: the view.
+    """
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def check_tokens(
+    table: NDArray[Any],
+    tokenizer: Tokenizer,
+    weights: NDArray[np.float32] | None,
+    mapping: NDArray[np.int32] | None,
+) -> None:
+    """Check that every token has a row, a weight and a mapping.
+
+    :param table: rows.
+    :param tokenizer: whose ids they belong to.
+    :param weights: one a token, or None.
+    :param mapping: one a token, or None.
+    :raises InvalidInputError: if something does not fit.
+    """
+    tokens = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+    for name, part in (("weights", weights), ("mapping", mapping)):
+        if part is not None and part.shape != (tokens,):
+            raise InvalidInputError(f"{name} must have shape ({tokens},), one a token, not {part.shape}")
+    if mapping is None and len(table) != tokens:
+        raise InvalidInputError(
+            f"the tokenizer has {tokens} tokens and the table {len(table)} rows: "
+            "they belong to different models"
+        )
+    if mapping is not None and (mapping.min() < 0 or mapping.max() >= len(table)):
+        raise InvalidInputError(f"mapping points outside the table's {len(table)} rows")
+
+
+def quantized(
+    table: NDArray[Any], weights: NDArray[np.float32] | None, mapping: NDArray[np.int32] | None, dtype: TableType
+) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+    """Store a table in another type.
+
+    int8 takes one scale a row, its largest absolute value over 127, which becomes part of the weights:
+    model2vec multiplies them in too.
+
+    :param table: rows.
+    :param weights: factor of each token, or None.
+    :param mapping: row of each token, or None.
+    :param dtype: the type wanted.
+    :return: the new table and the new weights.
+    :raises InvalidInputError: if the type is unknown.
+    """
+    if dtype in ("float32", "float16"):
+        return table.astype(dtype), weights
+    if dtype != "int8":
+        raise InvalidInputError(f"unknown table type {dtype!r}; use 'float32', 'float16' or 'int8'")
+    if table.dtype == np.int8:
+        return table, weights
+    scales = np.empty(len(table), dtype=np.float32)
+    small = np.empty(table.shape, dtype=np.int8)
+    for first in range(0, len(table), _ROWS_AT_A_TIME):
+        rows = table[first : first + _ROWS_AT_A_TIME].astype(np.float32)
+        scale = np.abs(rows).max(axis=1) / np.float32(_INT8_LARGEST)
+        scales[first : first + _ROWS_AT_A_TIME] = scale
+        divisor = np.where(scale > 0, scale, np.float32(1))[:, None]
+        small[first : first + _ROWS_AT_A_TIME] = np.rint(rows / divisor)
+    factors = scales if mapping is None else scales[mapping]
+    return small, factors if weights is None else factors * weights
