@@ -77,7 +77,10 @@ class Collection:
         self._file_lock: FileLock | None = None
         self._closed = False
         self._splitter = Splitter(
-            encoder.tokenizer, passage_tokens=config.passage_tokens, overlap=config.passage_overlap
+            encoder.tokenizer,
+            passage_tokens=config.passage_tokens,
+            overlap=config.passage_overlap,
+            count=lambda text: int(encoder.count_tokens([text])[0]),
         )
         self.store = DocumentStore(None if path is None else path / _DATABASE)
         self.vectors: VectorIndex | None = None

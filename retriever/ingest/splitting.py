@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from semantic_text_splitter import TextSplitter
@@ -25,10 +26,19 @@ class Splitter:
     :param tokenizer: counts the tokens, special tokens left out; it is copied and never changed.
     :param passage_tokens: longest passage in tokens; None never splits.
     :param overlap: greatest number of tokens that neighbouring passages share.
+    :param count: counts a text's tokens as the tokenizer does, only faster. Each character is counted about
+        six times while boundaries are sought, which is nearly all of the time that splitting takes.
     :raises InvalidInputError: if the passage is shorter than one token or the overlap fills it.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, passage_tokens: int | None, overlap: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        passage_tokens: int | None,
+        overlap: int,
+        count: Callable[[str], int] | None = None,
+    ) -> None:
         if passage_tokens is not None and passage_tokens < 1:
             raise InvalidInputError(
                 f"passage_tokens is {passage_tokens}: give 1 or more, or None to never split"
@@ -41,11 +51,14 @@ class Splitter:
         self.overlap = overlap
         self._splitter: TextSplitter | None = None
         if passage_tokens is not None:
-            own = type(tokenizer).from_str(tokenizer.to_str())
-            own.no_truncation()
-            own.no_padding()
-            self._splitter = TextSplitter.from_huggingface_tokenizer(own, passage_tokens, overlap=overlap)
             self._window = passage_tokens * _WINDOW_CHARACTERS_A_TOKEN
+            if count is not None:
+                self._splitter = TextSplitter.from_callback(count, passage_tokens, overlap=overlap)
+            else:
+                own = type(tokenizer).from_str(tokenizer.to_str())
+                own.no_truncation()
+                own.no_padding()
+                self._splitter = TextSplitter.from_huggingface_tokenizer(own, passage_tokens, overlap=overlap)
 
     def spans(self, text: str, n_tokens: int) -> list[tuple[int, int]]:
         """Return where the passages of a text are.

@@ -63,6 +63,13 @@ def test_the_given_tokenizer_keeps_its_truncation():
     assert len(spans) == 5
 
 
+def test_a_counter_gives_the_tokenizers_passages():
+    text = "One two three. Four five six seven. Eight!\n\nNine ten. " * 20
+    by_tokenizer = Splitter(word_tokenizer(), passage_tokens=9, overlap=2)
+    by_counter = Splitter(word_tokenizer(), passage_tokens=9, overlap=2, count=count)
+    assert by_counter.spans(text, count(text)) == by_tokenizer.spans(text, count(text))
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.text(alphabet=st.sampled_from("ab é日.\n\t!😀"), max_size=1500), st.integers(1, 12), st.data())
 def test_passages_fit_and_every_word_is_in_one(text, size, data):
