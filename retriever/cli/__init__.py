@@ -1,0 +1,1 @@
+"""The command line: one door, whose sub-commands every package brings itself."""

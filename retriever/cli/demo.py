@@ -1,0 +1,116 @@
+"""`retriever demo`: the whole pipeline on text that every machine has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from retriever.pipeline import Retriever
+
+QUESTIONS = (
+    "read a file line by line",
+    "run a shell command and capture its output",
+    "how do I turn a string into a date?",
+    "pick a random element from a list",
+    "wait until several threads have finished",
+    "what counts how often each word occurs?",
+)
+_ABOUT = 7_000  # documents, for the bar alone; Python versions differ
+
+
+def demo(
+    question: Annotated[
+        str | None, typer.Argument(help="Your own question, in place of the six.", show_default=False)
+    ] = None,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="At most this many results a question.")] = 5,
+) -> None:
+    """Ask Python's own documentation six questions, or one of yours.
+
+    The docstrings of the standard library become a collection, which is kept and used again.
+    """
+    from retriever.cli.console import out
+    from retriever.cli.results_table import results_table, timings_line
+
+    with _collection() as retriever:
+        for asked in QUESTIONS if question is None else (question,):
+            results, timings = retriever.search_timed(asked, k=k)
+            out.print(results_table(results, title=asked, ids=False))
+            out.print(f"{timings_line(timings)}\n", style="dim", highlight=False)
+    _say_what_next()
+
+
+def home() -> Path:
+    """Return the folder for what is kept between runs: `RETRIEVER_HOME`, else one in the user's cache."""
+    chosen = os.environ.get("RETRIEVER_HOME")
+    if chosen:
+        return Path(chosen)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "two-stage-retriever"
+
+
+def _collection() -> Retriever:
+    """Open the demo's collection, or build it where it is missing, damaged or of another version."""
+    from retriever.cli.console import say
+    from retriever.errors import CollectionNotFoundError, ConfigError, CorruptCollectionError
+    from retriever.pipeline import Retriever
+
+    path = home() / f"stdlib-{'.'.join(map(str, sys.version_info[:3]))}"
+    try:
+        return Retriever.open(path)
+    except CollectionNotFoundError:
+        pass
+    except (ConfigError, CorruptCollectionError) as error:
+        # Everything in it can be made again, so nobody has to repair anything.
+        say(f"building the demo's collection again: {error}")
+    _build(path)
+    return Retriever.open(path)
+
+
+def _build(path: Path) -> None:
+    """Build beside the place and move it there when it is whole; a stopped build leaves nothing half."""
+    import time
+
+    from retriever.cli.console import bar, say
+    from retriever.cli.stdlib_corpus import stdlib_documents
+    from retriever.errors import SourceError
+    from retriever.pipeline import Retriever
+
+    started = time.perf_counter()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix="building-", dir=path.parent))
+    except OSError as error:
+        raise SourceError(
+            f"{path.parent} cannot be written ({error.strerror}); set RETRIEVER_HOME to a folder of yours"
+        ) from error
+    try:
+        with bar("reading and indexing the standard library's docstrings", _ABOUT) as moving:
+            documents = moving.over(stdlib_documents())
+            with Retriever.from_corpus(documents, path=building / "collection") as retriever:
+                count = len(retriever)
+        if path.exists():
+            shutil.rmtree(path)
+        (building / "collection").rename(path)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    seconds = time.perf_counter() - started
+    say(f"{count:,} docstrings of the standard library indexed in {seconds:.1f} s, kept in {path}")
+
+
+def _say_what_next() -> None:
+    from retriever.cli.console import out, program
+
+    name = program()
+    for command, meaning in (
+        (f'{name} demo "your question"', "ask the same collection"),
+        (f"{name} index FOLDER --out DIR", "make your own text, Markdown, HTML or PDF searchable"),
+        (f'{name} search DIR "your question"', "ask it"),
+    ):
+        out.out(f"{command:<42} {meaning}", highlight=False)
