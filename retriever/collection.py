@@ -142,7 +142,7 @@ class Collection:
     def reading(self) -> Iterator[None]:
         """Keep writers out and let every change made so far be seen."""
         self._check_open()
-        if self._uncommitted or self._behind():
+        if self._uncommitted or self._behind() or self._others_wrote():
             self.follow()
         with self._lock.reading():
             self._check_open()
@@ -171,6 +171,20 @@ class Collection:
         return (self.vectors is not None and self._vector_seq < wanted) or (
             self.lexical is not None and self._lexical_seq < wanted
         )
+
+    def _others_wrote(self) -> bool:
+        """Tell whether another process has changed the store since this one looked."""
+        return self.path is not None and self._file_lock is None and self.store.seq != self._seq
+
+    def _see_others(self) -> None:
+        """Note how far other processes have brought the store and the lexical index."""
+        self._seq = self.store.seq
+        if self.path is None or self.lexical is None:
+            return
+        state = read_state(self.path / f"{_LEXICAL}.json")
+        # The state is written after the commit, so what is read now holds at least as much.
+        self.lexical.reload()
+        self._lexical_seq = 0 if state is None else state.seq
 
     # Writing
 
@@ -304,14 +318,32 @@ class Collection:
     def follow(self) -> None:
         """Replay the changes that an index missed, and make all of them visible."""
         with self._lock.writing():
+            if self._file_lock is None and self.path is not None:
+                self._see_others()
             if self.vectors is not None and self._vector_seq < self._seq:
                 self.recovered += self._replay_vectors(self.vectors)
-            if self.lexical is not None and self._lexical_seq < self._seq and self._try_become_writer():
-                self.recovered = max(self.recovered, self._replay_lexical(self.lexical))
-            if self.lexical is not None and self._uncommitted:
-                self.lexical.commit()
-                self._uncommitted = False
-                self._write_lexical_state()
+            if self.lexical is not None and self._lexical_seq < self._seq:
+                self._repair_lexical(self.lexical)
+            if self._uncommitted:
+                self._commit()
+
+    def _repair_lexical(self, lexical: BM25Index) -> None:
+        """Replay what a writer that is gone left undone; one that is at work will do it itself."""
+        held = self._file_lock is not None
+        if not self._try_become_writer():
+            return
+        if self._lexical_seq < self._seq:
+            self.recovered = max(self.recovered, self._replay_lexical(lexical))
+            self._commit()
+        if not held and self.path is not None:
+            self.stop_writing()
+
+    def _commit(self) -> None:
+        """Make the lexical index's changes durable and visible, then note how far it has come."""
+        if self.lexical is not None:
+            self.lexical.commit()
+            self._uncommitted = False
+            self._write_lexical_state()
 
     def _replay_vectors(self, vectors: VectorIndex) -> int:
         replayed = 0
@@ -420,6 +452,14 @@ class Collection:
                 self.stop_writing()
                 self.store.close()
 
+    def hand_over(self) -> None:
+        """Make all changes visible to other processes and let them write; harmless where nothing was written."""
+        with self._writing:
+            if self._file_lock is not None:
+                self.follow()
+                with self._lock.writing():
+                    self.stop_writing()
+
     def stop_writing(self) -> None:
         """Give back the locks, so that another process may write."""
         if self.lexical is not None:
@@ -438,6 +478,8 @@ class Collection:
             raise CollectionLockedError(
                 f"another process is writing to {self.path}; wait for it to finish or close it there"
             )
+        if self._behind():
+            self.follow()
 
     def _try_become_writer(self) -> bool:
         if self.path is None or self._file_lock is not None:
@@ -448,4 +490,5 @@ class Collection:
         except Timeout:
             return False
         self._file_lock = lock
+        self._see_others()
         return True

@@ -23,17 +23,20 @@ class FlatIndex:
     def __init__(self, dimensions: int) -> None:
         self.dimensions = dimensions
         self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(dimensions))
+        self._mapped = False
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
     def add(self, pids: IntArray, vectors: FloatArray) -> None:
         """Add vectors of shape (n, d) under n new passage ids."""
+        self._own()
         self._index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), pids)
 
     def remove(self, pids: IntArray) -> None:
         """Remove vectors; ids that are not there are passed over."""
         if len(pids):
+            self._own()
             self._index.remove_ids(faiss.IDSelectorBatch(pids))
 
     def search(
@@ -59,22 +62,31 @@ class FlatIndex:
         similarities: FloatArray = vectors @ query
         return similarities
 
+    def _own(self) -> None:
+        """Copy the vectors out of the file before the first change: FAISS aborts on a change to a mapped one."""
+        if self._mapped:
+            pids = faiss.vector_to_array(self._index.id_map)
+            vectors = self._index.index.reconstruct_n(0, len(self))
+            self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(self.dimensions))
+            self._index.add_with_ids(vectors, pids)
+            self._mapped = False
+
     def save(self, path: Path) -> None:
         """Write the index to a file."""
         faiss.write_index(self._index, str(path))
 
     @classmethod
     def load(cls, path: Path, dimensions: int) -> FlatIndex:
-        """Read an index written by `save`.
+        """Map an index written by `save` into memory; processes share it until one changes it.
 
         :raises CorruptCollectionError: if the file is truncated, damaged or of another width.
         """
         try:
-            index = faiss.read_index(str(path))
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except (RuntimeError, MemoryError) as error:
             raise CorruptCollectionError(f"{path} cannot be read ({str(error)[:200]})") from error
         if not isinstance(index, faiss.IndexIDMap2) or index.d != dimensions:
             raise CorruptCollectionError(f"{path} is no flat index of {dimensions} dimensions")
         loaded = cls(dimensions)
-        loaded._index = index
+        loaded._index, loaded._mapped = index, True
         return loaded

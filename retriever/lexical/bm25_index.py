@@ -99,6 +99,10 @@ class BM25Index:
             if "No space left" in str(error):
                 raise StorageFullError(f"the disk holding {self._path} is full; free some space") from error
             raise CorruptCollectionError(f"{self._path} cannot be written ({error})") from error
+        self.reload()
+
+    def reload(self) -> None:
+        """See what has been committed, also by another process."""
         self._index.reload()
         self._searcher = self._index.searcher()
 
