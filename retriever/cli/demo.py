@@ -41,7 +41,7 @@ def demo(
     with _collection() as retriever:
         for asked in QUESTIONS if question is None else (question,):
             results, timings = retriever.search_timed(asked, k=k)
-            out.print(results_table(results, title=asked, ids=False))
+            out.print(results_table(results, title=asked, ids=False, width=out.width))
             out.print(f"{timings_line(timings)}\n", style="dim", highlight=False)
     _say_what_next()
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points, version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +20,7 @@ _INTERRUPTED = 130  # what shells report for a process stopped by Ctrl-C
 
 
 class _Commands(TyperGroup):
-    """Sub-commands from the entry points of installed packages, imported when they are asked for."""
+    """Sub-commands from the entry points of installed packages, imported only when they are run."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all sub-commands."""
@@ -24,9 +28,15 @@ class _Commands(TyperGroup):
         return [name for name in _FIRST if name in names] + sorted(names.difference(_FIRST))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a sub-command; None if there is none of this name."""
+        """Return a stand-in that knows its help; None if there is no sub-command of this name."""
         entry = next(iter(entry_points(group=_GROUP, name=cmd_name)), None)
-        return None if entry is None else _load(entry)
+        return None if entry is None else _command(cmd_name, _nothing, summary=_summary(entry))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the sub-command to run, imported now."""
+        name, _, rest = super().resolve_command(ctx, args)
+        entry = next(iter(entry_points(group=_GROUP, name=str(name))))
+        return name, _command(entry.name, _function(entry)), rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run a sub-command; a user's mistake becomes a message, never a traceback."""
@@ -41,25 +51,42 @@ class _Commands(TyperGroup):
             raise typer.Exit(_INTERRUPTED) from error
 
 
-def _load(entry: EntryPoint) -> Any:
-    """Import a sub-command's function and make a command of it."""
-    try:
-        function = entry.load()
-    except (ImportError, AttributeError) as error:
-        function = _broken(entry.name, error)
+def _command(name: str, function: Callable[..., Any], *, summary: str | None = None) -> Any:
+    """Make a command of a function."""
     single = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
-    single.command(entry.name)(function)
+    single.command(name, help=summary)(function)
     return typer.main.get_command(single)
 
 
-def _broken(name: str, error: Exception) -> Any:
-    """Return a command that says why it is not there, so that the others go on working."""
+def _function(entry: EntryPoint) -> Callable[..., Any]:
+    """Import a sub-command's function.
 
-    def unavailable() -> None:
-        raise RetrieverError(f"the command {name!r} cannot be loaded ({error}); install the package again")
+    :raises RetrieverError: if that fails; the other sub-commands go on working.
+    """
+    try:
+        function: Callable[..., Any] = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise RetrieverError(
+            f"the command {entry.name!r} cannot be loaded ({error}); install the package again"
+        ) from error
+    return function
 
-    unavailable.__doc__ = f"Not available: {error}."
-    return unavailable
+
+def _summary(entry: EntryPoint) -> str:
+    """Read a sub-command's docstring out of its source: importing every command takes a second."""
+    try:
+        spec = find_spec(entry.module)
+        source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+    except (ImportError, OSError):
+        source = ""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == entry.attr:
+            return ast.get_docstring(node) or ""
+    return "Not available; install the package again."
+
+
+def _nothing() -> None:
+    """Stand in for a sub-command that is only listed."""
 
 
 def _show_version(wanted: bool) -> None:

@@ -4,41 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from retriever.cli.console import printable
 from retriever.types import SearchResult, SearchTimings, StageScore
 
-_EXCERPT = 300  # characters; a terminal shows fewer
+_NUMBERS = 48  # columns of the terminal that ranks and scores take, with the space between all columns
+_SHORTEST = 16  # columns left for a name and a passage, however narrow the terminal
 
 
-def results_table(results: Sequence[SearchResult], *, title: str, ids: bool) -> Table:
+def results_table(results: Sequence[SearchResult], *, title: str, ids: bool, width: int) -> Table:
     """Lay out results.
 
     :param results: best first.
     :param title: shown above.
     :param ids: whether to show ids, beside titles where there are any.
+    :param width: of the terminal, in columns.
     :return: a table with final rank, first-stage rank, both scores, and the best passage's beginning.
     """
-    table = Table(title=Text(printable(title), style="bold"), title_justify="left", expand=True)
-    table.add_column("rank", justify="right", no_wrap=True)
-    table.add_column("first stage", justify="right", no_wrap=True)
-    table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("cross-encoder", justify="right", no_wrap=True)
-    table.add_column("document", ratio=2, no_wrap=True, overflow="ellipsis")
-    table.add_column("best passage", ratio=5, no_wrap=True, overflow="ellipsis")
-    for result in results:
-        name = printable(result.title or result.id)
-        if ids and result.title and printable(result.id) != name:
-            name = f"{name} [{printable(result.id)}]"
+    table = Table(
+        title=Text(printable(title), style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
+    for heading in ("final\nrank", "first stage\nrank", "\nscore", "cross-\nencoder"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("\ndocument", no_wrap=True)
+    table.add_column("\nbest passage", no_wrap=True)
+    names = [_name(result, ids) for result in results]
+    longest = max(_SHORTEST, (width - _NUMBERS) // 3)
+    taken = min(longest, max((cell_len(name) for name in names), default=0))
+    left = max(_SHORTEST, width - _NUMBERS - taken)
+    for result, name in zip(results, names, strict=True):
         table.add_row(
             str(result.rank),
             _first_stage(result),
             _score(result.stages.fused),
             _score(result.stages.reranked),
-            Text(name, style="bold"),
-            Text(printable(result.passage[:_EXCERPT])),
+            _cut(name, longest, style="bold"),
+            _cut(printable(result.passage[: 4 * left]), left),
         )
     return table
 
@@ -51,6 +56,21 @@ def timings_line(timings: SearchTimings) -> str:
     return f"{first} · cross-encoder {timings.rerank_ms:.0f} ms for {timings.reranked} candidates"
 
 
+def _name(result: SearchResult, ids: bool) -> str:
+    """Return the title, and the id where it is asked for and says something else."""
+    id, title = printable(result.id), printable(result.title)
+    if not title:
+        return id
+    return f"{title} [{id}]" if ids and id != title else title
+
+
+def _cut(text: str, columns: int, *, style: str = "") -> Text:
+    """Cut a text to a number of columns, with an ellipsis where something is missing."""
+    cut = Text(text, style=style)
+    cut.truncate(columns, overflow="ellipsis")
+    return cut
+
+
 def _first_stage(result: SearchResult) -> Text:
     """Show the first stage's rank, and how far the second stage moved the document."""
     fused = result.stages.fused
@@ -58,7 +78,7 @@ def _first_stage(result: SearchResult) -> Text:
         return Text("–")
     moved = fused.rank - result.rank
     arrow, style = ("↑", "green") if moved > 0 else ("↓", "red") if moved < 0 else ("=", "dim")
-    return Text(f"{fused.rank} ") + Text(f"{arrow}{abs(moved) or '':<2}", style=style)
+    return Text(f"{fused.rank} ") + Text(f"{arrow}{abs(moved) or '':<3}", style=style)
 
 
 def _score(stage: StageScore | None) -> str:

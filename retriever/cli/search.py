@@ -67,5 +67,5 @@ def search(
     if not results:
         out.print("Nothing found." if chosen is None else "Nothing found that passes the filter.")
         return
-    out.print(results_table(results, title=query, ids=True))
+    out.print(results_table(results, title=query, ids=True, width=out.width))
     out.print(timings_line(timings), style="dim")

@@ -1,0 +1,80 @@
+"""`retriever search`: a table for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+def test_the_table_has_both_ranks_and_both_scores(run, collection):
+    result = run("search", collection, "Where is the cat?")
+    assert result.exit_code == 0
+    assert all(heading in result.output for heading in ("final", "first stage", "cross-", "best passage"))
+    first = next(line for line in result.output.splitlines() if "The cat sat" in line)
+    assert first.split()[0] == "1"
+    assert "Pets [cat.md]" in first
+    assert "candidates" in result.output.splitlines()[-1]
+
+
+def test_json_is_the_results_and_the_timings(run, collection):
+    result = run("search", collection, "Where is the cat?", "-k", 2, "--json")
+    answer = json.loads(result.stdout)
+    assert answer["query"] == "Where is the cat?"
+    assert answer["reranked"] == 3
+    assert answer["first_stage_ms"] > 0
+    assert [found["rank"] for found in answer["results"]] == [1, 2]
+    assert answer["results"][0]["id"] == "cat.md"
+    assert answer["results"][0]["stages"]["reranked"]["rank"] == 1
+
+
+def test_without_reranking(run, collection):
+    answer = json.loads(run("search", collection, "cat", "--no-rerank", "--json").stdout)
+    assert answer["reranked"] == 0
+    assert answer["results"][0]["stages"]["reranked"] is None
+    assert "not reranked" in run("search", collection, "cat", "--no-rerank").output
+
+
+def test_filter(run, collection):
+    answer = json.loads(run("search", collection, "cat", "--filter", '{"format": "html"}', "--json").stdout)
+    assert [found["id"] for found in answer["results"]] == ["storm.html"]
+    nothing = run("search", collection, "cat", "--filter", '{"format": "pdf"}')
+    assert nothing.exit_code == 0
+    assert "Nothing found that passes the filter." in nothing.output
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "lang"])
+def test_a_filter_that_is_no_json_object_is_wrong_use(run, collection, text):
+    result = run("search", collection, "cat", "--filter", text)
+    assert result.exit_code == 2
+    assert "is no JSON" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            [
+                "",
+            ],
+            "error: the query is empty",
+        ),
+        (["cat", "--filter", '{"year": {"about": 3}}'], "about"),
+    ],
+)
+def test_bad_input_is_a_message(run, collection, arguments, message):
+    result = run("search", collection, *arguments)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_document_cannot_steer_the_terminal(run, tmp_path, encoder_folder):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a.txt").write_text("cat \x1b[2J\x1b]0;owned\x07 [bold]mat[/bold]")
+    assert run("index", source, "--out", tmp_path / "c", "--encoder", encoder_folder).exit_code == 0
+    output = run("search", tmp_path / "c", "cat").output
+    assert "\x1b[2J" not in output
+    assert "\x07" not in output
+    assert "[bold]mat[/bold]" in output
