@@ -24,6 +24,7 @@ _MISSES = 1 << 14
 _ROUNDS = 8  # each ends with all words it missed learnt; more happen only when the memory is too small
 _NO_LIMIT = 1 << 40
 _PADDING = " " * READ_AHEAD
+_PADDING_BYTES = _PADDING.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,14 @@ class _Block:
     :param starts: where each text begins, shape (texts + 1,).
     :param states: what became of each text, shape (texts,).
     :param misses: begin and length of words not remembered.
+    :param longest: bytes of the longest text, or more.
     """
 
     data: NDArray[np.uint8]
     starts: NDArray[np.int64]
     states: NDArray[np.uint8]
     misses: NDArray[np.int64]
+    longest: int
 
 
 class FastPath:
@@ -73,30 +76,12 @@ class FastPath:
         """
         if self._memory is None:
             return list(range(len(texts)))
-        memory = self._memory
         most = _NO_LIMIT if limit is None else limit
+        if len(texts) == 1:
+            return self._encode_block(_one_text(texts[0]), most, unit, out)
 
         def encode_block(first: int, last: int) -> list[int]:
-            block = _as_block(texts[first:last])
-            longest = int(np.diff(block.starts).max())
-            ids = np.empty(min(most, longest) + 128, dtype=np.int32)
-            return _until_known(
-                memory,
-                block,
-                lambda: encode_texts(
-                    block.data,
-                    block.starts,
-                    self._rules,
-                    memory.words,
-                    most,
-                    self._model,
-                    unit,
-                    block.states,
-                    ids,
-                    block.misses,
-                    out[first:last],
-                ),
-            )
+            return self._encode_block(_as_block(texts[first:last]), most, unit, out[first:last])
 
         return _over_blocks(texts, threads, encode_block)
 
@@ -143,6 +128,19 @@ class FastPath:
 
         return tokens, counted, _over_blocks(texts, threads, list_block)
 
+    def _encode_block(self, block: _Block, limit: int, unit: bool, out: NDArray[np.float32]) -> list[int]:
+        """Encode the texts of a block; return the positions of those left to the tokenizer."""
+        memory, rules, model = self._memory, self._rules, self._model
+        ids = np.empty(min(limit, block.longest) + 128, dtype=np.int32)
+        data, starts, states, misses = block.data, block.starts, block.states, block.misses
+        return _until_known(
+            memory,
+            block,
+            lambda: encode_texts(
+                data, starts, rules, memory.words, limit, model, unit, states, ids, misses, out
+            ),
+        )
+
     def pool(
         self, ids: NDArray[np.int32], starts: NDArray[np.int64], unit: bool, rows: Sequence[int], out: NDArray[np.float32]
     ) -> None:
@@ -157,6 +155,8 @@ def _until_known(memory: WordMemory, block: _Block, run: Callable[[], int]) -> l
         if missed == 0:
             break
         memory.learn(block.data, block.misses[:missed])
+    if len(block.states) == 1:  # one query: numpy's calls would take longer than all the rest
+        return [] if block.states[0] == DONE else [0]
     return np.flatnonzero(block.states != DONE).tolist()
 
 
@@ -185,11 +185,11 @@ def _as_block(texts: Sequence[str]) -> _Block:
     """Return texts as bytes, nothing done with them yet."""
     joined = "\n".join([*texts, _PADDING])
     try:
-        raw = joined.encode()
+        raw = bytearray(joined, "utf-8")  # writable: read-only arrays would be compiled for once more
     except UnicodeEncodeError:
         texts = [well_formed(text) for text in texts]
         joined = "\n".join([*texts, _PADDING])
-        raw = joined.encode()
+        raw = bytearray(joined, "utf-8")
     data = np.frombuffer(raw, dtype=np.uint8)
     starts = np.zeros(len(texts) + 1, dtype=np.int64)
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
@@ -202,4 +202,22 @@ def _as_block(texts: Sequence[str]) -> _Block:
         starts=starts,
         states=np.zeros(len(texts), dtype=np.uint8),
         misses=np.empty((min(_MISSES, len(raw)), 2), dtype=np.int64),
+        longest=int(np.diff(starts).max()),
+    )
+
+
+def _one_text(text: str) -> _Block:
+    """Return a block of one text."""
+    try:
+        raw = bytearray(text, "utf-8")
+    except UnicodeEncodeError:
+        raw = bytearray(well_formed(text), "utf-8")
+    size = len(raw)
+    raw += _PADDING_BYTES
+    return _Block(
+        data=np.frombuffer(raw, dtype=np.uint8),
+        starts=np.array((0, size + 1)),
+        states=np.zeros(1, dtype=np.uint8),
+        misses=np.empty((min(_MISSES, size + 1), 2), dtype=np.int64),
+        longest=size,
     )

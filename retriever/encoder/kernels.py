@@ -39,14 +39,20 @@ _0, _1, _16, _31, _32 = (np.uint64(x) for x in (0, 1, 16, 31, 32))
 
 def compiled(function: Any) -> Any:
     """Compile without the GIL; keep the machine code on disk where there is a place for it."""
+    # Nothing here allocates; without numba's reference counts a call costs a quarter.
+    options = {"nogil": True, "_nrt": False}
     try:
-        return njit(nogil=True, cache=True, boundscheck=False, _nrt=False)(function)
+        return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder can be written: every process compiles for itself
-        return njit(nogil=True, boundscheck=False)(function)
+        return njit(**options)(function)
 
 
+def part(function: Any) -> Any:
+    """Compile a function that only compiled code calls."""
+    return njit(nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
-@compiled
+
+@part
 def _short_key(data: Any, begin: int, length: int) -> tuple[Any, Any]:
     """Return up to 16 bytes of a word as two numbers, zeros behind its end."""
     return (
@@ -55,7 +61,7 @@ def _short_key(data: Any, begin: int, length: int) -> tuple[Any, Any]:
     )
 
 
-@compiled
+@part
 def _long_key(data: Any, begin: int, length: int) -> tuple[Any, Any]:
     """Return a 128-bit hash of a word of more than 16 bytes."""
     first, second = _MIX_1, _MIX_2
@@ -69,7 +75,7 @@ def _long_key(data: Any, begin: int, length: int) -> tuple[Any, Any]:
     return (first ^ chunk) * _MIX_2, (second + chunk) * _MIX_3
 
 
-@compiled
+@part
 def _home(first: Any, second: Any, slots: Any) -> int:
     """Return where the search for a key begins."""
     mixed = (first * _MIX_1) ^ (second * _MIX_2)
@@ -77,7 +83,7 @@ def _home(first: Any, second: Any, slots: Any) -> int:
     return np.int64(mixed >> _16) * 4 & (slots.size - 1)
 
 
-@compiled
+@part
 def _same_bytes(data: Any, begin: int, keys: Any, where: int, length: int) -> bool:
     """Compare a long word with a remembered one."""
     for offset in range(length):
@@ -86,7 +92,7 @@ def _same_bytes(data: Any, begin: int, keys: Any, where: int, length: int) -> bo
     return True
 
 
-@compiled
+@part
 def find(data: Any, begin: int, length: int, slots: Any, keys: Any) -> Any:
     """Return what is remembered of a word (never 0), or 0."""
     first, second = _long_key(data, begin, length) if length > 16 else _short_key(data, begin, length)
@@ -105,7 +111,7 @@ def find(data: Any, begin: int, length: int, slots: Any, keys: Any) -> Any:
         slot = (slot + 4) & (slots.size - 1)
 
 
-@compiled
+@part
 def remember(data: Any, begin: int, length: int, ids: Any, count: int, plain: bool, words: Any, used: Any) -> bool:
     """Store a new word with its token ids; False where the memory is full. For one writer at a time.
 
@@ -139,7 +145,7 @@ def remember(data: Any, begin: int, length: int, ids: Any, count: int, plain: bo
     return True
 
 
-@compiled
+@part
 def _next_part(data: Any, begin: int, stop: int, behaviour: Any) -> tuple[int, int]:
     """Return the first part of a run with non-ASCII characters: up to one that stands apart, or that one."""
     position, start = begin, begin
@@ -163,7 +169,7 @@ def _next_part(data: Any, begin: int, stop: int, behaviour: Any) -> tuple[int, i
     return start, stop
 
 
-@compiled
+@part
 def _in_literal(data: Any, position: int, text: Any, rules: Any) -> bool:
     """Tell whether an added token lies over this punctuation mark."""
     _, triggers, literals, literal_starts, anchors = rules
@@ -178,7 +184,7 @@ def _in_literal(data: Any, position: int, text: Any, rules: Any) -> bool:
     return False
 
 
-@compiled
+@part
 def _take(found: Any, words: Any, limit: int, ids: Any, counted: int, kept: int) -> tuple[int, int]:
     """Append a remembered word's known tokens to `ids`, as far as the limit allows."""
     _, _, pieces, unknown = words
@@ -194,7 +200,7 @@ def _take(found: Any, words: Any, limit: int, ids: Any, counted: int, kept: int)
     return counted + count, kept
 
 
-@compiled
+@part
 def _scan_run(
     data: Any, run: Any, text: Any, rules: Any, words: Any, limit: int, ids: Any, misses: Any, tally: Any
 ) -> Any:
@@ -227,7 +233,7 @@ def _scan_run(
     return counted, kept, missed, state
 
 
-@compiled
+@part
 def _run_end(data: Any, position: int, stop: int) -> int:
     """Return where a long run of word bytes ends."""
     while position < stop:
@@ -239,7 +245,7 @@ def _run_end(data: Any, position: int, stop: int) -> int:
     return min(position, stop)
 
 
-@compiled
+@part
 def scan_text(data: Any, text: Any, rules: Any, words: Any, limit: int, ids: Any, misses: Any, missed: int) -> Any:
     """Turn one text into token ids.
 
@@ -255,10 +261,10 @@ def scan_text(data: Any, text: Any, rules: Any, words: Any, limit: int, ids: Any
     """
     slots = words[0]
     base, stop = text
-    counted, kept, state = 0, 0, DONE
+    counted, kept, state = np.int64(0), np.int64(0), np.int64(DONE)  # else numba compiles for 0 itself
     while base < stop and counted < limit:
         spaces, marks, wide = classify_window(data, base)
-        letters, step = ~(spaces | marks), 64
+        letters, step = ~(spaces | marks), np.int64(64)
         if stop - base <= 64:
             inner = _ALL >> np.uint64(64 - (stop - base))
             letters, marks = letters & inner, marks & inner
@@ -302,7 +308,7 @@ def scan_text(data: Any, text: Any, rules: Any, words: Any, limit: int, ids: Any
     return counted, kept, missed, state
 
 
-@compiled
+@part
 def pool(model: Any, ids: Any, count: int, unit: bool, out: Any, row: int) -> None:
     """Write the mean of the tokens' rows to out[row], of length 1 where `unit`; zeros for no token.
 
@@ -348,7 +354,7 @@ def encode_texts(
     out: Any,
 ) -> int:
     """Encode all PENDING texts whose words are remembered; return the number of words that are not."""
-    missed = 0
+    missed = np.int64(0)
     for index in range(states.size):
         if states[index] != PENDING:
             continue
@@ -372,7 +378,7 @@ def list_tokens(
     :param counts: written, shape (texts, 2): tokens with unknown ones, and tokens in `ids`.
     :return: the number of words not remembered.
     """
-    missed = 0
+    missed = np.int64(0)
     for index in range(states.size):
         if states[index] != PENDING:
             continue

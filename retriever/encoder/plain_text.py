@@ -155,7 +155,7 @@ def _as_arrays(behaviour: NDArray[np.uint8], literals: list[bytes]) -> Rules:
     return Rules(
         behaviour=behaviour,
         triggers=triggers,
-        literals=np.frombuffer(b"".join(literals) + b"\0", dtype=np.uint8),
+        literals=np.frombuffer(bytearray(b"".join(literals) + b"\0"), dtype=np.uint8),
         literal_starts=np.cumsum([0, *map(len, literals)], dtype=np.int64),
         anchors=np.array([*anchors, 0], dtype=np.int64),
     )

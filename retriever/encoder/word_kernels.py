@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from retriever.encoder.kernels import compiled, find, remember
+from retriever.encoder.kernels import compiled, find, part, remember
 
 
-@compiled
+@part
 def _fold(data: Any, begin: int, length: int, lowercase: bool, scratch: Any) -> bool:
     """Copy a word of ASCII letters and digits, made small where asked; False where it has other characters."""
     for offset in range(length):
@@ -22,11 +22,11 @@ def _fold(data: Any, begin: int, length: int, lowercase: bool, scratch: Any) -> 
     return True
 
 
-@compiled
+@part
 def _cut(scratch: Any, length: int, vocabulary: Any, unknown: int, ids: Any) -> int:
     """Cut a word greedily, the longest piece first (WordPiece); return the number of pieces."""
     heads, tails, keys = vocabulary
-    begin, count = 0, 0
+    begin, count = np.int64(0), np.int64(0)
     while begin < length:
         end, slots = length, heads if begin == 0 else tails
         while True:
@@ -67,7 +67,7 @@ def learn_words(
             continue
         if length <= longest and _fold(data, begin, length, lowercase, scratch):
             count = _cut(scratch, length, vocabulary, words[3], ids)
-            if not remember(data, begin, length, ids, count, True, words, used):
+            if not remember(data, begin, length, ids, count, np.bool_(count > 0), words, used):
                 return left, False
         else:
             misses[left, 0], misses[left, 1] = begin, length
@@ -89,7 +89,7 @@ def remember_words(data: Any, starts: Any, ids: Any, id_starts: Any, triggers: A
         begin, length = starts[index], starts[index + 1] - starts[index]
         if length == 0 or find(data, begin, length, words[0], words[1]) != np.uint64(0):
             continue
-        plain = not (length == 1 and triggers[data[begin]])
+        plain = np.bool_(length > 1 or not triggers[data[begin]])
         pieces = ids[id_starts[index] :]
         if not remember(data, begin, length, pieces, id_starts[index + 1] - id_starts[index], plain, words, used):
             return False

@@ -89,7 +89,7 @@ class WordMemory:
         ordered = list(words)
         ids, id_starts = tokenize(self._tokenizer, [word.decode() for word in ordered], None)
         starts = np.cumsum([0, *map(len, ordered)], dtype=np.int64)
-        data = np.frombuffer(b"".join(ordered) + _PADDING, dtype=np.uint8)
+        data = np.frombuffer(bytearray(b"".join(ordered) + _PADDING), dtype=np.uint8)
         with self._lock:
             if not remember_words(data, starts, ids, id_starts, self._rules.triggers, self.words, self._used):
                 self._forget()
@@ -131,7 +131,7 @@ def _fill(tokens: Sequence[tuple[str, int]], words: Words, used: NDArray[np.int6
     """Remember each token as a word of one piece."""
     texts = [token.encode() for token, _ in tokens]
     remember_words(
-        np.frombuffer(b"".join(texts) + _PADDING, dtype=np.uint8),
+        np.frombuffer(bytearray(b"".join(texts) + _PADDING), dtype=np.uint8),
         np.cumsum([0, *map(len, texts)], dtype=np.int64),
         np.array([number for _, number in tokens], dtype=np.int32),
         np.arange(len(texts) + 1, dtype=np.int64),
