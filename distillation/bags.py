@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from tokenizers import Tokenizer
 
-_BLOCK = 8192  # texts tokenized at once
+from retriever.encoder import StaticEncoder
+
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
@@ -47,27 +47,18 @@ class TokenBags:
         return TokenBags(self.ids[np.repeat(self.offsets[rows], lengths) + within], offsets)
 
 
-def tokenize(
-    tokenizer: Tokenizer, texts: Sequence[str], *, max_length: int | None = None, drop: Sequence[int] = ()
-) -> TokenBags:
-    """Turn texts into bags of token ids.
+def tokenize(encoder: StaticEncoder, texts: Sequence[str], *, max_length: int | None = None) -> TokenBags:
+    """Turn texts into bags of the token ids that the encoder takes the mean of.
 
-    :param tokenizer: the table's.
+    :param encoder: whose rows the ids name.
     :param texts: any number.
-    :param max_length: tokens kept of a text; None keeps all.
-    :param drop: ids that no bag shall hold, such as the unknown token.
+    :param max_length: tokens kept of a text; None keeps as many as the encoder.
     :return: one bag a text.
     """
-    parts: list[NDArray[np.int32]] = []
-    dropped = np.asarray(drop, dtype=np.int32)
-    for start in range(0, len(texts), _BLOCK):
-        block = list(texts[start : start + _BLOCK])
-        for encoding in tokenizer.encode_batch_fast(block, add_special_tokens=False):
-            ids = np.asarray(encoding.ids[:max_length], dtype=np.int32)
-            parts.append(ids[~np.isin(ids, dropped)] if len(dropped) else ids)
+    parts = encoder.tokenize(texts, max_length=max_length)
     lengths = np.array([len(part) for part in parts], dtype=np.int64)
     ids = np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
-    return TokenBags(ids, np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)]))
+    return TokenBags(ids.astype(np.int32), np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))
 
 
 def concatenate(first: TokenBags, second: TokenBags) -> TokenBags:
@@ -100,7 +91,9 @@ class SparsePool:
         :param rows: float32 (len(self.tokens), d), the table at `self.tokens`.
         :return: float32 (texts, d); zero where a text has no tokens.
         """
-        pooled: torch.Tensor = _Pool.apply(rows, self.matrix, self.transposed)  # type: ignore[no-untyped-call]
+        pooled: torch.Tensor = _Pool.apply(  # type: ignore[no-untyped-call]
+            rows, self.matrix, self.transposed
+        )
         return pooled
 
 
@@ -108,7 +101,7 @@ class _Pool(torch.autograd.Function):
     """Sparse times dense with a transposed matrix at hand, which torch would otherwise build in each step."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: torch.autograd.function.FunctionCtx,
         rows: torch.Tensor,
         matrix: torch.Tensor,
@@ -118,7 +111,7 @@ class _Pool(torch.autograd.Function):
         return matrix @ rows
 
     @staticmethod
-    def backward(  # type: ignore[override]
+    def backward(
         ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor
     ) -> tuple[torch.Tensor, None, None]:
         return ctx.transposed @ gradient, None, None  # type: ignore[attr-defined]

@@ -2,7 +2,8 @@
 
 A cache is a folder: `meta.json` names the teacher and the text length, `keys.bin` holds one uint64 a
 text (the first eight bytes of its BLAKE2b) and `vectors.bin` one float16 row a text, in the same order.
-Both files only grow. Whatever a killed process left half written is passed over by readers and cut off by the next writer.
+Both files only grow. Whatever a killed process left half written is passed over by readers
+and cut off by the next writer.
 """
 
 from __future__ import annotations

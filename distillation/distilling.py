@@ -39,7 +39,8 @@ def distill(
     :param dimensions: width of the table; at most the teacher's.
     :param words: own words that get a row each.
     :param corpus: texts to count token frequencies on, in place of the guess from rank.
-    :param weighting: "zipf" weights a token by a/(a+p), p from its rank or the corpus; "none" lets all count alike.
+    :param weighting: "zipf" weights a token by a/(a+p), p from its rank or the corpus; "none" lets all
+        count alike.
     :param pca: centre, and rotate onto principal components; False keeps the teacher's leading dimensions.
     :param pooling: over each token's own states; None takes the teacher's.
     :param progress: called with (rows finished, rows in all).

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from distillation.bags import SparsePool, TokenBags, tokenize
-from distillation.tables import silent_ids, token_rows, with_rows
+from distillation.tables import token_rows, with_rows
 from distillation.trained_table import TrainedTable
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError
@@ -51,8 +51,8 @@ def fit(
 ) -> StaticEncoder:
     """Learn a table whose pooled rows are the teacher's vectors.
 
-    The teacher's vectors are rotated onto their principal components first, so that leading dimensions carry most,
-    and the start is mapped onto them by least squares, so that any table can be one.
+    The teacher's vectors are rotated onto their principal components first, so that leading dimensions
+    carry most, and the start is mapped onto them by least squares, so that any table can be one.
 
     :param encoder: where to start.
     :param texts: n texts.
@@ -68,9 +68,7 @@ def fit(
     if not len(texts) or len(texts) != len(vectors):
         raise InvalidInputError(f"{len(texts)} texts and {len(vectors)} teacher vectors do not go together")
     width = dimensions or encoder.dimensions
-    bags = tokenize(
-        encoder.tokenizer, texts, max_length=config.max_length, drop=silent_ids(encoder.tokenizer)
-    )
+    bags = tokenize(encoder, texts, max_length=config.max_length)
     basis = principal_basis(vectors, min(width, vectors.shape[1]))
     table = TrainedTable(_aligned(token_rows(encoder), bags, vectors, basis), seed=config.seed)
     generator = np.random.default_rng(config.seed)

@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
+
+from distillation.teacher import bfloat16_is_fast
 
 MASKED = -1e4  # a logit that no softmax sees, finite so that 0 · logit stays 0
 
 
-def contrastive_loss(similarities: torch.Tensor, mask: torch.Tensor, *, temperature: float) -> torch.Tensor:
-    """Cross-entropy of the right passage among all passages of the batch (InfoNCE).
-
-    van den Oord, Li and Vinyals, "Representation Learning with Contrastive Predictive Coding" (2018).
-
-    :param similarities: cosine, float (n, m), m ≥ n; the diagonal is right.
-    :param mask: bool (n, m), True where a passage is the right one under another number.
-    :param temperature: cosines are divided by it.
-    :return: scalar.
-    """
-    logits = (similarities / temperature).masked_fill(mask, MASKED)
-    return functional.cross_entropy(logits, torch.arange(len(logits)))
-
-
-def distribution_loss(
-    similarities: torch.Tensor,
-    teacher: torch.Tensor,
-    *,
-    temperature: float,
-    teacher_temperature: float,
+def ranking_loss(
+    similarities: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor, *, temperature: float
 ) -> torch.Tensor:
-    """KL divergence between the teacher's and the table's distribution over the passages of the batch.
+    """Cross-entropy of the table's distribution over the batch's passages against a target distribution.
+
+    With a one-hot target it is InfoNCE (van den Oord, Li and Vinyals, 2018); with the teacher's distribution
+    it is, up to the teacher's entropy, their KL divergence; with a mixture it is the weighted sum of both.
 
     :param similarities: the table's cosines, float (n, m).
-    :param teacher: the teacher's cosines, float (n, m).
-    :param temperature: divides the table's cosines.
-    :param teacher_temperature: divides the teacher's cosines.
+    :param targets: float (n, m), rows summing to 1.
+    :param mask: bool (n, m), True where a passage does not take part.
+    :param temperature: cosines are divided by it.
     :return: scalar, mean over rows.
     """
-    wanted = functional.log_softmax(teacher / teacher_temperature, dim=1)
-    given = functional.log_softmax(similarities / temperature, dim=1)
-    return functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
+    return functional.cross_entropy((similarities / temperature).masked_fill(mask, MASKED), targets)
+
+
+def target_distribution(
+    mask: torch.Tensor, teacher: torch.Tensor | None, *, temperature: float, teacher_weight: float
+) -> torch.Tensor:
+    """Mix "the right passage and no other" with what the teacher thinks of all passages.
+
+    :param mask: bool (n, m), True where a passage does not take part; the diagonal is right.
+    :param teacher: the teacher's cosines, float (n, m), or None.
+    :param temperature: the teacher's cosines are divided by it.
+    :param teacher_weight: the teacher's share, 0 to 1.
+    :return: float (n, m), rows summing to 1.
+    """
+    right = torch.eye(*mask.shape)
+    if teacher is None or not teacher_weight:
+        return right
+    wanted = functional.softmax((teacher / temperature).masked_fill(mask, MASKED), dim=1)
+    return right.lerp_(wanted, teacher_weight)
 
 
 def margin_loss(similarities: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
@@ -76,7 +79,22 @@ def matryoshka_widths(dimensions: int, *, smallest: int = 32) -> list[int]:
     return [*widths, dimensions]
 
 
-def duplicate_mask(queries: Sequence[int], passages: Sequence[int], columns: Sequence[int]) -> torch.Tensor:
+def cosines(queries: torch.Tensor, passages: torch.Tensor) -> torch.Tensor:
+    """Return all cosines between two sets of vectors, multiplied in bfloat16 where the CPU is made for it.
+
+    :param queries: float32 (n, d).
+    :param passages: float32 (m, d).
+    :return: float32 (n, m).
+    """
+    left, right = functional.normalize(queries, dim=1), functional.normalize(passages, dim=1)
+    if bfloat16_is_fast():
+        return (left.bfloat16() @ right.bfloat16().T).float()
+    return left @ right.T
+
+
+def duplicate_mask(
+    queries: NDArray[np.int64], passages: NDArray[np.int64], columns: NDArray[np.int64]
+) -> torch.Tensor:
     """Mark passages that answer a row's query without standing on its diagonal.
 
     :param queries: number of each row's query text; equal texts have equal numbers.
@@ -84,9 +102,7 @@ def duplicate_mask(queries: Sequence[int], passages: Sequence[int], columns: Seq
     :param columns: number of each column's passage text; the first rows' own come first.
     :return: bool (n, m), True where column j is the row's passage again, or answers the same query.
     """
-    own = torch.as_tensor(passages)
-    asked = torch.as_tensor(queries)
-    shown = torch.as_tensor(columns)
+    asked, own, shown = map(torch.from_numpy, (queries, passages, columns))
     mask = own[:, None] == shown[None]
     mask[:, : len(own)] |= asked[:, None] == asked[None]
     mask[torch.arange(len(own)), torch.arange(len(own))] = False

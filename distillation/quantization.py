@@ -10,8 +10,6 @@ from distillation.tables import token_rows
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError
 
-_LEVELS = 127  # symmetric: -127..127, so that 0 stays 0
-
 
 def quantize(
     encoder: StaticEncoder, *, rows: int | None = None, int8: bool = True, seed: int = 0
@@ -28,38 +26,27 @@ def quantize(
     :return: the smaller encoder.
     :raises InvalidInputError: if `rows` is not between 1 and the number of tokens.
     """
-    table = token_rows(encoder)
-    norms = np.linalg.norm(table, axis=1)
-    mapping = None
-    weights = np.ones(len(table), dtype=np.float32)
     if rows is not None:
-        if not 1 <= rows <= len(table):
-            raise InvalidInputError(f"rows must be between 1 and the table's {len(table)}, not {rows}")
-        table, mapping = _shared_rows(table / np.maximum(norms, 1e-12)[:, None], norms, rows, seed)
-        weights = norms.astype(np.float32)
-    if int8:
-        table, scales = int8_rows(table)
-        weights = weights * (scales if mapping is None else scales[mapping])
-    plain = rows is None and not int8
+        encoder = _with_shared_rows(encoder, rows, seed)
+    return encoder.quantize("int8" if int8 else "float32")
+
+
+def _with_shared_rows(encoder: StaticEncoder, rows: int, seed: int) -> StaticEncoder:
+    """Return an encoder whose tokens share rows, each with a weight of its own."""
+    table = token_rows(encoder)
+    if not 1 <= rows <= len(table):
+        raise InvalidInputError(f"rows must be between 1 and the table's {len(table)}, not {rows}")
+    norms = np.linalg.norm(table, axis=1)
+    centres, mapping = _shared_rows(table / np.maximum(norms, 1e-12)[:, None], norms, rows, seed)
+    parts = encoder._parts()
     return StaticEncoder(
-        table,
-        encoder.tokenizer,
-        weights=None if plain else weights,
+        centres,
+        parts.tokenizer,
+        weights=norms,
         mapping=mapping,
-        normalize=encoder.normalize,
-        max_length=encoder.max_length,
+        normalize=parts.normalize,
+        max_length=parts.max_length,
     )
-
-
-def int8_rows(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Round each row to bytes: row ≈ bytes · scale, scale = max |row| / 127.
-
-    :param table: float32 (v, d).
-    :return: int8 (v, d) and float32 (v,) scales; 0 for an empty row.
-    """
-    scales = (np.abs(table).max(axis=1) / _LEVELS).astype(np.float32)
-    steps = table / np.maximum(scales, np.finfo(np.float32).tiny)[:, None]
-    return np.rint(steps).astype(np.int8), scales
 
 
 def _shared_rows(
@@ -77,5 +64,4 @@ def _shared_rows(
     )
     means.train(np.ascontiguousarray(directions[norms > 0]))
     nearest = means.index.search(np.ascontiguousarray(directions), 1)[1][:, 0]
-    centres: NDArray[np.float32] = means.centroids
-    return centres, nearest.astype(np.int32)
+    return np.asarray(means.centroids, dtype=np.float32), nearest.astype(np.int32)

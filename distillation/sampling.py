@@ -17,7 +17,8 @@ def row_weights(
     """Return how likely each pair is to be drawn.
 
     :param sources: the source of each pair.
-    :param proportions: share of each source in every batch, in any unit; None takes the square root of its size.
+    :param proportions: share of each source in every batch, in any unit; None takes the square root
+        of its size.
     :return: float64 (n,), summing to 1.
     :raises InvalidInputError: if a source has no proportion, or one is negative.
     """

@@ -89,7 +89,8 @@ def read_passages(path: str | Path) -> Iterator[tuple[str, str]]:
 def balanced_order(sources: Sequence[str], *, seed: int = 0) -> list[int]:
     """Order rows so that every prefix draws on each source by the square root of its size.
 
-    The i-th row (in shuffled order) of a source of n rows gets the key (i + 1/2) / sqrt(n); rows are sorted by it.
+    The i-th row (in shuffled order) of a source of n rows gets the key (i + 1/2) / sqrt(n); rows are
+    sorted by it.
 
     :param sources: the source of each row.
     :param seed: shuffles within a source.

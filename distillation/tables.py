@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from retriever.encoder import StaticEncoder
 
@@ -15,12 +14,11 @@ def token_rows(encoder: StaticEncoder) -> NDArray[np.float32]:
     :param encoder: any.
     :return: float32 (tokens, encoder.dimensions), a copy.
     """
-    table = encoder._table[:, : encoder.dimensions].astype(np.float32)
-    if encoder._mapping is not None:
-        table = table[encoder._mapping]
-    if encoder._weights is not None:
-        table = table * encoder._weights[:, None]
-    return table
+    parts = encoder._parts()
+    rows: NDArray[np.float32] = parts.table.astype(np.float32)
+    if parts.mapping is not None:
+        rows = rows[parts.mapping]
+    return rows if parts.weights is None else rows * parts.weights[:, None]
 
 
 def with_rows(encoder: StaticEncoder, table: NDArray[np.float32]) -> StaticEncoder:
@@ -30,15 +28,7 @@ def with_rows(encoder: StaticEncoder, table: NDArray[np.float32]) -> StaticEncod
     :param table: float32 (tokens, d).
     :return: the encoder; the table is not copied.
     """
-    return StaticEncoder(table, encoder.tokenizer, normalize=encoder.normalize, max_length=encoder.max_length)
-
-
-def silent_ids(tokenizer: Tokenizer) -> list[int]:
-    """Return the ids that never count in a mean: the unknown token.
-
-    :param tokenizer: any.
-    :return: at most one id.
-    """
-    unknown = getattr(tokenizer.model, "unk_token", None)
-    found = tokenizer.token_to_id(unknown) if isinstance(unknown, str) else None
-    return [] if found is None else [found]
+    parts = encoder._parts()
+    return StaticEncoder(
+        table, parts.tokenizer, normalize=parts.normalize, max_length=parts.max_length
+    )

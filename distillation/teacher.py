@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ TOKENS_PER_BATCH = 8192  # keeps activations in cache; longer batches were not f
 Progress = Callable[[int], None]
 
 
+@cache
 def bfloat16_is_fast() -> bool:
     """Return whether this CPU multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
     check = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
@@ -81,7 +83,8 @@ class Teacher:
         self.tokenizer.no_padding()
         encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=True)
         vectors = self.forward([encoding.ids for encoding in encodings], progress=progress)
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors
 
     def forward(
         self, token_ids: Sequence[Sequence[int]], *, progress: Progress | None = None

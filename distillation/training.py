@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from distillation.bags import SparsePool, TokenBags, concatenate, tokenize
 from distillation.checkpoint import load_checkpoint, save_checkpoint
 from distillation.losses import (
-    contrastive_loss,
-    distribution_loss,
+    cosines,
     duplicate_mask,
     margin_loss,
     matryoshka_widths,
+    ranking_loss,
+    target_distribution,
 )
 from distillation.sampling import BatchSampler, row_weights, topics
 from distillation.sources import Pair
-from distillation.tables import silent_ids, token_rows, with_rows
+from distillation.tables import token_rows, with_rows
 from distillation.trained_table import TrainedTable
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError
@@ -43,9 +43,9 @@ class TrainingConfig:
     :param warmup: share of the steps.
     :param temperature: cosines are divided by it.
     :param teacher_temperature: the teacher's cosines are divided by it.
-    :param teacher_weight: share of the teacher's losses, 0 to 1; the rest is the contrastive one.
+    :param teacher_weight: share of the teacher's distribution in the target, 0 to 1; the rest is the right
+        passage alone.
     :param margin_weight: weight of the squared difference of margins, added to the others.
-    :param passage_rows: also compare passages with passages, and queries with queries, as the teacher does.
     :param smallest_width: first Matryoshka width.
     :param topic_count: topics that pairs are grouped into by the teacher's query vectors; 1 mixes freely.
     :param topics_per_batch: topics in a batch.
@@ -63,7 +63,6 @@ class TrainingConfig:
     teacher_temperature: float = 0.05
     teacher_weight: float = 0.7
     margin_weight: float = 0.0
-    passage_rows: bool = False
     smallest_width: int = 32
     topic_count: int = 1
     topics_per_batch: int = 8
@@ -246,50 +245,41 @@ class _Run:
         batch: NDArray[np.int64],
         columns: NDArray[np.int64],
     ) -> dict[str, torch.Tensor]:
-        """Sum the losses over the widths."""
-        config, texts = self.config, self.texts
+        """Average the losses over the widths."""
+        config, texts, count = self.config, self.texts, len(batch)
         mask = duplicate_mask(
-            texts.query_numbers[batch].tolist(),
-            texts.passage_numbers[batch].tolist(),
-            texts.passage_numbers[columns].tolist(),
+            texts.query_numbers[batch], texts.passage_numbers[batch], texts.passage_numbers[columns]
         )
-        wanted = [(teacher.weight, *_teacher_rows(teacher, batch, columns)) for teacher in self.teachers]
-        share = config.teacher_weight if wanted else 0.0
-        sums: dict[str, torch.Tensor] = {}
-
-        def add(name: str, loss: torch.Tensor) -> None:
-            sums[name] = sums.get(name, torch.zeros(())) + loss / len(self.widths)
-
+        teacher = self._teacher_similarities(batch, columns)
+        shares = {"temperature": config.teacher_temperature, "teacher_weight": config.teacher_weight}
+        across = mask[:, :count].T
+        rows = target_distribution(mask, teacher, **shares)
+        back = target_distribution(across, None if teacher is None else teacher[:, :count].T, **shares)
+        losses = {"ranking": torch.zeros(())}
+        if config.margin_weight and teacher is not None:
+            losses["margin"] = torch.zeros(())
         for width in self.widths:
-            asked = functional.normalize(queries[:, :width], dim=1)
-            shown = functional.normalize(passages[:, :width], dim=1)
-            given = asked @ shown.T
-            if share < 1:
-                add(
-                    "contrastive", (1 - share) * contrastive_loss(given, mask, temperature=config.temperature)
-                )
-            for weight, q, p in wanted:
-                add("teacher", share * weight * self._kl(given, q @ p.T))
-                if config.passage_rows:
-                    half = len(batch) // 2
-                    within = asked[:half] @ asked[half:].T
-                    add("teacher", share * weight * 0.25 * self._kl(within, q[:half] @ q[half:].T))
-                    across = shown[:half] @ shown[half:].T
-                    add("teacher", share * weight * 0.25 * self._kl(across, p[:half] @ p[half:].T))
-                if config.margin_weight:
-                    add("margin", config.margin_weight * weight * margin_loss(given, q @ p.T))
-        return sums
+            given = cosines(queries[:, :width], passages[:, :width])
+            loss = ranking_loss(given, rows, mask, temperature=config.temperature)
+            loss = loss + ranking_loss(given[:, :count].T, back, across, temperature=config.temperature)
+            losses["ranking"] = losses["ranking"] + loss / (2 * len(self.widths))
+            if "margin" in losses and teacher is not None:
+                margin = config.margin_weight * margin_loss(given, teacher) / len(self.widths)
+                losses["margin"] = losses["margin"] + margin
+        return losses
 
-    def _kl(self, given: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        """Compare rows of similarities, and columns too."""
-        temperatures = {
-            "temperature": self.config.temperature,
-            "teacher_temperature": self.config.teacher_temperature,
-        }
-        return 0.5 * (
-            distribution_loss(given, wanted, **temperatures)
-            + distribution_loss(given.T, wanted.T, **temperatures)
-        )
+    def _teacher_similarities(
+        self, batch: NDArray[np.int64], columns: NDArray[np.int64]
+    ) -> torch.Tensor | None:
+        """Return the teachers' cosines between a batch's queries and passages, averaged by weight."""
+        if not self.teachers:
+            return None
+        total = torch.zeros(len(batch), len(columns))
+        for teacher in self.teachers:
+            queries = torch.from_numpy(np.asarray(teacher.queries[batch], dtype=np.float32))
+            passages = torch.from_numpy(np.asarray(teacher.passages[columns], dtype=np.float32))
+            total += teacher.weight * (queries @ passages.T)
+        return total / sum(teacher.weight for teacher in self.teachers)
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
@@ -302,10 +292,8 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
 
 def _prepare_texts(encoder: StaticEncoder, pairs: Sequence[Pair], config: TrainingConfig) -> _Texts:
     """Tokenize every text and number the distinct ones."""
-    tokenizer = encoder.tokenizer
-    silent = silent_ids(tokenizer)
     sides = ([pair.query for pair in pairs], [pair.positive for pair in pairs])
-    bags = [tokenize(tokenizer, side, max_length=config.max_length, drop=silent) for side in sides]
+    bags = [tokenize(encoder, side, max_length=config.max_length) for side in sides]
     numbers = [_numbered(side) for side in sides]
     return _Texts(bags[0], bags[1], numbers[0], numbers[1])
 
@@ -314,15 +302,6 @@ def _numbered(texts: Sequence[str]) -> NDArray[np.int64]:
     """Give equal texts equal numbers."""
     known: dict[str, int] = {}
     return np.array([known.setdefault(text, len(known)) for text in texts], dtype=np.int64)
-
-
-def _teacher_rows(
-    teacher: TeacherVectors, batch: NDArray[np.int64], columns: NDArray[np.int64]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the teacher's vectors of a batch's queries and passages."""
-    queries = torch.from_numpy(np.asarray(teacher.queries[batch], dtype=np.float32))
-    passages = torch.from_numpy(np.asarray(teacher.passages[columns], dtype=np.float32))
-    return queries, passages
 
 
 def _check(

@@ -44,7 +44,8 @@ def counted_probabilities(tokenizer: Tokenizer, corpus: Iterable[str]) -> NDArra
 
     :param tokenizer: the table's.
     :param corpus: texts, also a generator.
-    :return: float64 (v,), summing to 1; one is added to each count, so that unseen tokens are rare and not impossible.
+    :return: float64 (v,), summing to 1; one is added to each count, so that unseen tokens are rare and not
+        impossible.
     """
     counts = np.ones(tokenizer.get_vocab_size(), dtype=np.float64)
     for block in _blocks(corpus):

@@ -2,8 +2,8 @@
 
     python -m distillation.recipes.measure DATA ENCODER... --json out.json [--teacher TEACHER --cache DIR]
 
-Search is exact. BM25 is bm25s with an English stemmer and stop words. The hybrid is the mean of z-scores, each
-taken over all documents for a query.
+Search is exact. BM25 is bm25s with an English stemmer and stop words. The hybrid is the mean of z-scores,
+each taken over all documents for a query.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import bm25s
 import ir_measures
 import numpy as np
-import Stemmer
+import Stemmer  # type: ignore[import-not-found]
 from ir_measures import R, nDCG
 from numpy.typing import NDArray
 from rich.console import Console
@@ -107,7 +107,7 @@ def measure_all(encode: Encode, tests: Sequence[TestSet], *, hybrid: bool = True
     return table
 
 
-def _scores(scores: NDArray[np.float32], test: TestSet) -> tuple[float, float]:
+def _scores(scores: NDArray[np.floating[Any]], test: TestSet) -> tuple[float, float]:
     """Return nDCG@10 and recall@100 of a score matrix, by trec_eval."""
     depth = min(100, scores.shape[1])
     top = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
