@@ -131,7 +131,7 @@ def _split_sentence(text: str) -> tuple[str, str, str]:
     if match is None:
         return "", "", text
     first = body[: match.start()]
-    rest = text.replace(first, "", 1)
+    rest = text.replace(first, "")
     # A sentence that cannot be found as it stands cannot be taken out either.
     return (" ".join(first.split()), "", rest) if len(rest) < len(text) else ("", "", text)
 

@@ -1,4 +1,4 @@
-"""What the commands print with: tables for people, JSON for machines, bars for what takes long."""
+"""What the commands print with, beside what all commands print with: a bar over queries, JSON files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,10 +17,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from retriever.cli.console import messages, out, print_json
 from retriever.errors import SourceError
 
-out = Console()
-messages = Console(stderr=True)
+__all__ = ["bar", "messages", "out", "print_json", "write_json"]
 
 
 @contextmanager
@@ -41,14 +40,6 @@ def bar(description: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
         task = progress.add_task(description, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def print_json(value: Any) -> None:
-    """Print JSON to the standard output, unwrapped and uncoloured.
-
-    :param value: plain values.
-    """
-    out.out(json.dumps(value, ensure_ascii=False, indent=2), highlight=False)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -93,7 +93,7 @@ def _quality(axes: Any, result: TradeoffResult, chosen: SettingResult) -> None:
     axes.set_xlabel("median milliseconds a query (logarithmic)")
     axes.set_ylabel(result.measure)
     axes.set_title("What more time buys")
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _recall(axes: Any, result: TradeoffResult, chosen: SettingResult) -> None:
@@ -108,7 +108,7 @@ def _recall(axes: Any, result: TradeoffResult, chosen: SettingResult) -> None:
     )
     rerankers = list(dict.fromkeys(entry.setting.reranker for entry in entries))
     bounds = result.upper_bounds[stage]
-    recall = {e.setting.depth: e.recall_at_depth for e in entries if e.recall_at_depth is not None}
+    recall = {depth: first.scores.mean(f"R@{depth}") for depth in bounds}
     axes.plot(
         list(recall),
         list(recall.values()),
@@ -123,7 +123,7 @@ def _recall(axes: Any, result: TradeoffResult, chosen: SettingResult) -> None:
         color=_COLOURS[2],
         label=f"{result.measure} of a perfect reranker",
     )
-    for colour, name in zip(_COLOURS[1:], rerankers, strict=False):
+    for colour, name in zip((_COLOURS[1], *_COLOURS[3:]), rerankers, strict=False):
         mine = [entry for entry in entries if entry.setting.reranker == name]
         axes.plot(
             [0, *(entry.setting.depth for entry in mine)],

@@ -9,16 +9,9 @@ from eval.study_result import Setting
 from eval.tradeoff import TradeoffStudy
 from retriever import Retriever, RetrieverConfig
 from retriever.errors import InvalidInputError
-from tests.eval.factories import OverlapReranker, topical_dataset, topical_encoder
+from tests.eval.factories import OverlapReranker, topical_dataset
 
 DEPTHS = (0, 3, 10, 25)
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("encoder")
-    topical_encoder().save(folder)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
