@@ -1,0 +1,63 @@
+"""A sentence encoder as reranker, to compare with; needs the extra `hf`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rerank.errors import MissingExtraError, ModelNotFoundError
+from rerank.protocol import FloatArray
+
+
+class BiEncoderReranker:
+    """Scores by the cosine of a sentence-transformers model's vectors.
+
+    :param model: folder or hub id.
+    :param device: torch device; None lets sentence-transformers choose.
+    :param batch_size: texts a batch.
+    :raises MissingExtraError: if sentence-transformers is not installed.
+    :raises ModelNotFoundError: if neither a folder nor a hub model has this name.
+    """
+
+    def __init__(self, model: str | Path, *, device: str | None = None, batch_size: int = 32) -> None:
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise MissingExtraError(
+                f"{model} is a sentence-transformers model; to run it: pip install 'two-stage-retriever[hf]'"
+            ) from error
+        try:
+            self._model: Any = SentenceTransformer(str(model), device=device, trust_remote_code=False)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelNotFoundError(f"no sentence encoder {str(model)!r} can be loaded: {error}") from error
+        self._batch_size = batch_size
+        self.name = str(model)
+
+    def score(self, query: str, passages: Sequence[str]) -> FloatArray:
+        """Score each passage for the query.
+
+        :param query: the question.
+        :param passages: n texts.
+        :return: float32 cosines, shape (n,), in the order of the passages.
+        """
+        return self.score_pairs([(query, passage) for passage in passages])
+
+    def score_pairs(self, pairs: Sequence[tuple[str, str]]) -> FloatArray:
+        """Score (query, passage) pairs; each text is encoded once.
+
+        :param pairs: n pairs of query and passage; queries may differ.
+        :return: float32 cosines, shape (n,), in the order of the pairs.
+        """
+        if not len(pairs):
+            return np.empty(0, np.float32)
+        texts = list(dict.fromkeys(text for pair in pairs for text in pair))
+        row = {text: place for place, text in enumerate(texts)}
+        vectors = self._model.encode(
+            texts, batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
+        )
+        left = vectors[[row[query] for query, _ in pairs]]
+        right = vectors[[row[passage] for _, passage in pairs]]
+        return np.einsum("nd,nd->n", left, right).astype(np.float32)

@@ -1,0 +1,1 @@
+"""How the bundled rerankers are made: the data, the order, the commands."""

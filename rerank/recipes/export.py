@@ -1,0 +1,63 @@
+"""Export a training of `rerank.recipes.train` to the folder that the runtime loads.
+
+    python -m rerank.recipes.export --training WORK/accurate --encoder all-MiniLM-L6-v2 \\
+        --lists lists.jsonl.gz --out retriever/models/reranker
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from rerank.train.checkpoint import read_checkpoint
+from rerank.train.export import export, trim_vocabulary
+from rerank.train.lists import read_lists
+from rerank.train.model import Architecture, CrossEncoderModel
+
+WINDOW = 256
+SCRIPTS = ((0x0, 0x24F), (0x370, 0x3FF), (0x2000, 0x22FF))  # Latin, Greek, and the signs of prose and formulas
+
+
+def readable_rows(tokenizer: Tokenizer) -> set[int]:
+    """Rows of the vocabulary that English text can use: no reserved places, no other scripts.
+
+    :param tokenizer: a WordPiece tokenizer.
+    :return: their ids.
+    """
+    return {
+        row
+        for token, row in tokenizer.get_vocab().items()
+        if not token.startswith("[unused")
+        and all(any(low <= ord(sign) <= high for low, high in SCRIPTS) for sign in token)
+    }
+
+
+def main() -> None:
+    """Read the options and export."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--training", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--encoder", type=Path, required=True, help="its tokenizer is the model's")
+    parser.add_argument("--lists", type=Path, required=True, help="training text, for the activations' ranges")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--float32", action="store_true", help="write the float32 graph too")
+    options = parser.parse_args()
+    weights, average, state = read_checkpoint(options.training)
+    model = CrossEncoderModel(Architecture(**state["architecture"]))
+    model.load_state_dict(weights | average)
+    tokenizer = Tokenizer.from_file(str(options.encoder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    model, tokenizer = trim_vocabulary(model, tokenizer, readable_rows(tokenizer))
+    lists = [one for one in islice(read_lists(options.lists), 1000, 1400) if one.teachers]
+    settings = {"window": WINDOW, "num_labels": 1, "training_step": state["step"]}
+    parity = export(model, tokenizer, lists, options.out, settings=settings, float32=options.float32)
+    print(json.dumps(asdict(parity)))  # noqa: T201 -- the recipe's report
+
+
+if __name__ == "__main__":
+    main()

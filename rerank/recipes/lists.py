@@ -1,0 +1,144 @@
+"""Make the ranking lists that the bundled rerankers learn from.
+
+    python -m rerank.recipes.lists --data DATA --teacher all-MiniLM-L6-v2 --work WORK --out lists.jsonl.gz
+
+Negatives are mined in the pool of each source by BM25 and the teacher's vectors together, from all ranks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.recipes.minimal_pairs import composed, disturbed
+from rerank.recipes.sources import LISTS, POOL, SENTENCE_END, Pair, pairs_of_paragraphs, read_pairs, sense_groups
+from rerank.train.lists import RankingList, write_lists
+from rerank.train.negatives import draw_negatives
+from rerank.train.teachers import TeacherVectors
+
+COMPOSED, DISTURBED, SENSES = 6_000, 1_800, 900
+Vectors = Callable[[Sequence[str]], NDArray[np.float32]]
+
+
+def mined_lists(
+    kind: str, pairs: Sequence[Pair], distractors: Sequence[str], vectors: Vectors, rng: np.random.Generator
+) -> Iterator[RankingList]:
+    """Turn pairs into lists with negatives out of their own pool.
+
+    :param kind: the name the lists carry.
+    :param pairs: (query, positive).
+    :param distractors: further passages of the pool.
+    :param vectors: texts to L2-normalised vectors.
+    :param rng: draws.
+    :return: one list a pair, positive first, scored by the teacher ("cosine") and BM25 ("bm25").
+    """
+    import bm25s
+    import Stemmer
+
+    pool = list(dict.fromkeys([positive for _, positive in pairs] + list(distractors)))
+    place = {text: row for row, text in enumerate(pool)}
+    relevant: dict[str, list[int]] = {}
+    for query, positive in pairs:
+        relevant.setdefault(query, []).append(place[positive])
+    stem = Stemmer.Stemmer("english")
+    index = bm25s.BM25()
+    index.index(bm25s.tokenize(pool, stopwords="en", stemmer=stem, show_progress=False), show_progress=False)
+    rows, queries = vectors(pool), vectors([query for query, _ in pairs])
+    for number, (query, positive) in enumerate(pairs):
+        cosine = rows @ queries[number]
+        words = bm25s.tokenize([query], stopwords="en", stemmer=stem, return_ids=False, show_progress=False)[0]
+        lexical = index.get_scores(words) if words else np.zeros(len(pool), np.float32)
+        ranking = np.argsort(-(_z(cosine) + _z(lexical)), kind="stable")
+        chosen = [place[positive]]
+        chosen += draw_negatives(ranking, positives=relevant[query], teacher=cosine, rng=rng)
+        if len(chosen) < 2:
+            continue
+        yield RankingList(
+            query,
+            tuple(pool[row] for row in chosen),
+            (1.0,) + (0.0,) * (len(chosen) - 1),
+            {"cosine": _plain(cosine[chosen]), "bm25": _plain(lexical[chosen])},
+            kind,
+        )
+
+
+def structure_lists(data: Path, rng: np.random.Generator) -> Iterator[RankingList]:
+    """Make the lists whose passages share their words: composed, disturbed, and senses of a word.
+
+    :param data: folder of the training pairs.
+    :param rng: draws.
+    :return: lists without teacher scores; similarity has nothing to say on them.
+    """
+    for _ in range(COMPOSED):
+        sort, (query, passages) = composed(rng)
+        yield _one_right(query, passages, f"composed-{sort}")
+    for query, passages in sense_groups(data / "wordnet_glosses.jsonl.gz", rng, SENSES):
+        yield _one_right(query, passages, "senses")
+    made = 0
+    for _, text in pairs_of_paragraphs(data / "enwiki_passages.jsonl.gz", rng)["sentence"] * 2:
+        sentences = SENTENCE_END.split(text.partition("\n")[2])
+        at = int(rng.integers(len(sentences)))
+        wrong = disturbed(sentences[at], rng)
+        if wrong and len(sentences[at]) < 300:
+            after = sentences[at + 1 : at + 2]
+            passages = [" ".join([version, *after]) for version in (sentences[at], *wrong)]
+            yield _one_right(sentences[at].rstrip("."), passages, "disturbed")
+            made += 1
+        if made == DISTURBED:
+            return
+
+
+def _one_right(query: str, passages: Sequence[str], kind: str) -> RankingList:
+    """A list whose first passage is right."""
+    return RankingList(query, tuple(passages), (1.0,) + (0.0,) * (len(passages) - 1), {}, kind)
+
+
+def _z(scores: NDArray[Any]) -> NDArray[np.float32]:
+    """Scores in standard deviations from their mean."""
+    return ((scores - scores.mean()) / max(float(scores.std()), 1e-6)).astype(np.float32)
+
+
+def _plain(scores: NDArray[Any]) -> tuple[float, ...]:
+    """Rounded plain floats: the file stays small."""
+    return tuple(round(float(score), 4) for score in scores)
+
+
+def _all_lists(data: Path, vectors: Vectors, rng: np.random.Generator) -> Iterator[RankingList]:
+    """The lists of every source."""
+    for name, count in LISTS.items():
+        pairs = read_pairs(data / f"{name}.jsonl.gz", count, rng)
+        wider = read_pairs(data / f"{name}.jsonl.gz", POOL, rng)
+        distractors = [positive for _, positive in wider][: max(0, POOL - count)]
+        yield from mined_lists(name, pairs, distractors, vectors, rng)
+    for name, pairs in pairs_of_paragraphs(data / "enwiki_passages.jsonl.gz", rng).items():
+        yield from mined_lists(name, pairs, [], vectors, rng)
+    yield from structure_lists(data, rng)
+
+
+def main() -> None:
+    """Read the options and write the lists."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training pairs")
+    parser.add_argument("--teacher", required=True, help="folder or hub id of all-MiniLM-L6-v2")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the teacher's vectors")
+    parser.add_argument("--out", type=Path, required=True, help="the lists, .jsonl or .jsonl.gz")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rng = np.random.default_rng(options.seed)
+    vectors = TeacherVectors(options.teacher, options.work)
+    lists = list(_all_lists(options.data, vectors, rng))
+    shuffled = [lists[row] for row in rng.permutation(len(lists))]
+    write_lists(options.out, shuffled)
+    counts = Counter(one.kind for one in lists)
+    print(json.dumps({"lists": len(lists), "kinds": counts}, indent=1))  # noqa: T201 -- the recipe's report
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Train a bundled reranker on the ranking lists of `rerank.recipes.lists`.
+
+    python -m rerank.recipes.train --lists lists.jsonl.gz --encoder all-MiniLM-L6-v2 --out WORK/accurate --steps 1500
+
+A training that was interrupted goes on when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from rerank.train.checkpoint import read_checkpoint
+from rerank.train.lists import read_lists
+from rerank.train.model import CrossEncoderModel
+from rerank.train.trainer import Settings, Trainer
+
+
+def main() -> None:
+    """Read the options and train."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--lists", type=Path, required=True)
+    parser.add_argument("--encoder", type=Path, required=True, help="folder of the sentence encoder to start from")
+    parser.add_argument("--start", type=Path, help="training folder whose weights are started from instead")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--layers", type=int, nargs="+", default=[0, 1, 2, 3, 4, 5], help="layers kept")
+    parser.add_argument("--join", type=int, default=2, help="layers before the texts meet")
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--settings", type=json.loads, default={}, help="other settings as a JSON object")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    tokenizer = Tokenizer.from_file(str(options.encoder / "tokenizer.json"))
+    model = CrossEncoderModel.from_encoder(options.encoder, layers=tuple(options.layers), join=options.join)
+    if options.start is not None:
+        weights, average, _ = read_checkpoint(options.start)
+        model.load_state_dict(weights | average)
+    settings = Settings(steps=options.steps, **options.settings)
+    lists = list(read_lists(options.lists))
+    trainer = Trainer(model, tokenizer, lists, options.out, settings)
+    figures = trainer.run(lambda step, loss: logging.info("step %d loss %.4f", step, loss) if step % 20 == 0 else None)
+    (options.out / "result.json").write_text(
+        json.dumps({"settings": asdict(settings), "dev": figures}, indent=1), encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training of rerankers; needs the extra `train`."""

@@ -1,0 +1,215 @@
+"""From a trained model to a folder that the runtime loads: 8-bit ONNX, tokenizer, configuration; parity checked."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from rerank.errors import MissingExtraError, ModelError
+from rerank.train.batches import Batch, Collator
+from rerank.train.graph import GraphWriter, Range
+from rerank.train.lists import RankingList
+from rerank.train.model import CrossEncoderModel
+
+FLOAT_TOLERANCE = 2e-2  # logits; graph and torch differ by the order of sums alone
+LEAST_CORRELATION = 0.99  # of 8-bit and float32 logits over the pairs checked
+CALIBRATION_LISTS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far the exported graphs are from the trained model.
+
+    :param float_error: largest difference of a logit, float32 graph against torch.
+    :param correlation: Pearson correlation of the logits, 8-bit graph against torch.
+    :param error: mean absolute difference of a logit, 8-bit graph against torch.
+    :param pairs: how many pairs this was measured on.
+    """
+
+    float_error: float
+    correlation: float
+    error: float
+    pairs: int
+
+
+def export(
+    model: CrossEncoderModel,
+    tokenizer: Tokenizer,
+    lists: Sequence[RankingList],
+    folder: Path,
+    *,
+    settings: dict[str, Any],
+    float32: bool = False,
+) -> Parity:
+    """Write a reranker folder.
+
+    :param model: trained; on the CPU.
+    :param tokenizer: the model's; rows of the embedding that it lost are dropped (see `trim_vocabulary`).
+    :param lists: training text: ranges of the activations are measured on it, and parity is checked on it.
+    :param folder: gets model.onnx, tokenizer.json and config.json; other files in it stay.
+    :param settings: goes into config.json beside what the runtime needs.
+    :param float32: write the float32 graph as model.float32.onnx too, to compare with.
+    :return: the parity measured.
+    :raises MissingExtraError: if onnx is not installed.
+    :raises ModelError: if a graph does not score as the model does; nothing is written then.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError("export needs onnx: pip install 'two-stage-retriever[train]'") from error
+    model = model.float().eval()
+    collate = Collator(tokenizer, max_query=64, max_passage=192, teachers={}, sharpness=1.0)
+    some = list(lists[:CALIBRATION_LISTS])
+    batches = [collate(some[start : start + 8]) for start in range(0, len(some), 8)]
+    weights = {name: value.detach().numpy() for name, value in model.state_dict().items()}
+    ranges = measure_ranges(model, batches)
+    shape = model.shape.to_dict()
+    plain = GraphWriter(weights, shape).model()
+    small = GraphWriter(weights, shape, ranges).model()
+    parity = _parity(model, batches[: max(1, len(batches) // 2)], plain.SerializeToString(), small.SerializeToString())
+    if parity.float_error > FLOAT_TOLERANCE or parity.correlation < LEAST_CORRELATION:
+        raise ModelError(f"the exported graph does not score as the trained model does: {parity}")
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(small, folder / "model.onnx")
+    if float32:
+        onnx.save(plain, folder / "model.float32.onnx")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {"format": "late-crossing", "architecture": shape, **settings}
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    return parity
+
+
+def measure_ranges(model: CrossEncoderModel, batches: Sequence[Batch]) -> dict[str, Range]:
+    """Find what the input of every matrix product of the layers spans.
+
+    :param model: in float32.
+    :param batches: text to measure on.
+    :return: range by product's name; the ends that lose least to rounding and clipping together.
+    """
+    seen: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
+    rng = np.random.default_rng(0)
+
+    def watch(name: str) -> Any:
+        def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            flat = inputs[0].detach().reshape(-1).numpy()
+            # The ends decide, so they are always kept; the bulk is sampled.
+            ends = np.array([flat.min(), flat.max()], np.float32)
+            seen[name].append(np.concatenate([ends, rng.choice(flat, 4000)]))
+
+        return hook
+
+    hooks = []
+    for place in ("lower", "upper"):
+        for number, layer in enumerate(getattr(model, place)):
+            for product in ("attention_in", "attention_out", "up", "down"):
+                watched = getattr(layer, product)
+                hooks.append(watched.register_forward_pre_hook(watch(f"{place}.{number}.{product}")))
+    with torch.no_grad():
+        for batch in batches:
+            _torch_logits(model, batch)
+    for hook in hooks:
+        hook.remove()
+    return {name: _best_range(np.concatenate(values)) for name, values in seen.items()}
+
+
+def trim_vocabulary(
+    model: CrossEncoderModel, tokenizer: Tokenizer, keep: set[int]
+) -> tuple[CrossEncoderModel, Tokenizer]:
+    """Drop rows of the embedding matrix that no text of the training ever used.
+
+    :param model: its word embedding is replaced.
+    :param tokenizer: a WordPiece tokenizer.
+    :param keep: token ids to keep; special tokens and single characters are kept in any case.
+    :return: the model and a tokenizer with the kept tokens, renumbered.
+    """
+    state = json.loads(tokenizer.to_str())
+    vocabulary: dict[str, int] = state["model"]["vocab"]
+    special = {token["content"] for token in state["added_tokens"]}
+    kept = [
+        token
+        for token, row in sorted(vocabulary.items(), key=lambda entry: entry[1])
+        if row in keep or token in special or (token.isascii() and len(token.removeprefix("##")) == 1)
+    ]
+    rows = torch.tensor([vocabulary[token] for token in kept])
+    number = {token: row for row, token in enumerate(kept)}
+    state["model"]["vocab"] = number
+    for token in state["added_tokens"]:
+        token["id"] = number[token["content"]]
+    _renumber(state.get("post_processor"), number)
+    small = CrossEncoderModel(model.shape.with_vocabulary(len(kept)))
+    small.load_state_dict(model.state_dict() | {"words.weight": model.words.weight.detach()[rows]})
+    return small, Tokenizer.from_str(json.dumps(state))
+
+
+def _renumber(processor: Any, number: dict[str, int]) -> None:
+    """Give the special tokens of a tokenizer's template their new ids."""
+    if not processor:
+        return
+    for name, token in (processor.get("special_tokens") or {}).items():
+        token["ids"] = [number[name]]
+    for side in ("sep", "cls"):
+        if side in processor:
+            processor[side][1] = number[processor[side][0]]
+
+
+def _best_range(values: NDArray[np.float32]) -> Range:
+    """Ends that lose least, squared, over a few shares of what was seen."""
+    low, high = float(values.min()), float(values.max())
+    best, least = Range(low, high), np.inf
+    for share in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3):
+        tried = Range(low * share, high * share)
+        scale, zero = float(tried.scale()), float(tried.zero())
+        steps = np.clip(np.rint(values / scale) + zero, 0, 255)
+        lost = float((((steps - zero) * scale - values) ** 2).mean())
+        if lost < least:
+            best, least = tried, lost
+    return best
+
+
+def _torch_logits(model: CrossEncoderModel, batch: Batch) -> NDArray[np.float32]:
+    """Logits of a batch's chunks, concatenated."""
+    with torch.no_grad():
+        parts = [
+            model(batch.query_ids, batch.query_mask, chunk.passage_ids, chunk.passage_mask, chunk.query_index)
+            for chunk in batch.chunks
+        ]
+    return torch.cat(parts).float().numpy()
+
+
+def _parity(model: CrossEncoderModel, batches: Sequence[Batch], plain: bytes, small: bytes) -> Parity:
+    """Score the same pairs by torch and by both graphs."""
+    import onnxruntime
+
+    sessions = [
+        onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]) for graph in (plain, small)
+    ]
+    logits: list[list[NDArray[np.float32]]] = [[], [], []]
+    for batch in batches:
+        logits[0].append(_torch_logits(model, batch))
+        for place, session in enumerate(sessions, start=1):
+            for chunk in batch.chunks:
+                inputs = {
+                    "query_ids": batch.query_ids.numpy(),
+                    "query_mask": batch.query_mask.numpy(),
+                    "passage_ids": chunk.passage_ids.numpy(),
+                    "passage_mask": chunk.passage_mask.numpy(),
+                    "query_index": chunk.query_index.numpy(),
+                }
+                logits[place].append(session.run(["logits"], inputs)[0])
+    torch_, plain_, small_ = (np.concatenate(parts) for parts in logits)
+    return Parity(
+        float_error=float(np.abs(torch_ - plain_).max()),
+        correlation=float(np.corrcoef(torch_, small_)[0, 1]),
+        error=float(np.abs(torch_ - small_).mean()),
+        pairs=len(torch_),
+    )

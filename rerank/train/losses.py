@@ -1,0 +1,82 @@
+"""What a list of passages teaches: losses over padded matrices of logits, one row a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+ABSENT = -1e4  # logit of a place where a shorter list has no passage
+
+
+def listwise(logits: Tensor, labels: Tensor, present: Tensor) -> Tensor:
+    """Cross-entropy between the labels' distribution and the softmax of the logits (ListNet, Cao et al. 2007).
+
+    :param logits: float (lists, places).
+    :param labels: float (lists, places), grades; 0 is not relevant.
+    :param present: bool (lists, places), False on padding.
+    :return: the mean over lists, a scalar.
+    """
+    target = labels / labels.sum(-1, keepdim=True).clamp_min(1e-6)
+    log_share = torch.log_softmax(logits.masked_fill(~present, ABSENT), -1)
+    return -(target * log_share).sum(-1).mean()
+
+
+def pairwise(logits: Tensor, labels: Tensor, present: Tensor) -> Tensor:
+    """Logistic loss on every pair whose labels differ (RankNet, Burges et al. 2005).
+
+    :param logits: float (lists, places).
+    :param labels: float (lists, places), grades.
+    :param present: bool (lists, places), False on padding.
+    :return: the mean over pairs, a scalar.
+    """
+    both = present[:, :, None] & present[:, None, :]
+    better = (labels[:, :, None] > labels[:, None, :]) & both
+    margin = logits[:, :, None] - logits[:, None, :]
+    return functional.softplus(-margin[better]).mean()
+
+
+def margin(logits: Tensor, teacher: Tensor, labels: Tensor, present: Tensor) -> Tensor:
+    """Squared error between the student's and the teacher's margins over the best passage (Hofstätter et al. 2020).
+
+    :param logits: float (lists, places).
+    :param teacher: float (lists, places), in units of logits.
+    :param labels: float (lists, places); the first best-labelled place of a list is its positive.
+    :param present: bool (lists, places), False on padding.
+    :return: the mean over passages, a scalar.
+    """
+    best = labels.argmax(-1, keepdim=True)
+    ours = logits.gather(-1, best) - logits
+    theirs = teacher.gather(-1, best) - teacher
+    return (ours - theirs)[present].square().mean()
+
+
+def divergence(logits: Tensor, teacher: Tensor, present: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the student's softmax from the teacher's.
+
+    :param logits: float (lists, places).
+    :param teacher: float (lists, places), in units of logits.
+    :param present: bool (lists, places), False on padding.
+    :return: the mean over lists, a scalar.
+    """
+    ours = torch.log_softmax(logits.masked_fill(~present, ABSENT), -1)
+    theirs = torch.log_softmax(teacher.masked_fill(~present, ABSENT), -1)
+    return functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+
+
+def absolute(logits: Tensor, labels: Tensor, present: Tensor, bias: float) -> Tensor:
+    """Binary cross-entropy of each passage on its own: what makes logits comparable between queries.
+
+    :param logits: float (lists, places).
+    :param labels: float (lists, places), grades; above 0 is relevant.
+    :param present: bool (lists, places), False on padding.
+    :param bias: logit at which a passage is as likely relevant as not.
+    :return: the mean over passages, a scalar.
+    """
+    relevant = (labels > 0).to(logits.dtype)
+    return functional.binary_cross_entropy_with_logits((logits - bias)[present], relevant[present])
+
+
+LABEL_LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"listwise": listwise, "pairwise": pairwise}

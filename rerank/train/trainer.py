@@ -1,0 +1,343 @@
+"""The training loop: bfloat16 on a CPU that has it, any GPU when there is one, resumable to the step."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from rerank.errors import InvalidInputError
+from rerank.train import losses
+from rerank.train.batches import Batch, Collator
+from rerank.train.checkpoint import read_checkpoint, restore_optimizer, write_checkpoint
+from rerank.train.lists import RankingList
+from rerank.train.model import CrossEncoderModel
+
+LOG = logging.getLogger(__name__)
+SHUT = -8.0  # attention logit across the texts at the first step: nearly nothing passes
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a reranker is trained.
+
+    :param steps: optimizer steps.
+    :param lists: ranking lists a step.
+    :param rate: peak learning rate of the body.
+    :param head_rate: peak learning rate of the head.
+    :param warmup: share of the steps in which the rates rise.
+    :param opening: share of the steps in which the crossing between the texts opens.
+    :param frozen: keep the embeddings and the layers before the texts meet as they are.
+    :param label_loss: "listwise" or "pairwise".
+    :param teacher_loss: "divergence" or "margin".
+    :param teacher_weight: of the teacher's loss beside the label's.
+    :param absolute_weight: of the loss that makes logits comparable between queries.
+    :param absolute_bias: logit at which a passage is as likely relevant as not.
+    :param teachers: weight of each teacher in their blend.
+    :param sharpness: logits a standard deviation of the teachers' blend is worth.
+    :param max_query: tokens read of a query.
+    :param max_passage: tokens read of a passage.
+    :param decay: of the moving average of the weights, a step.
+    :param dev: lists held out for measuring.
+    :param measure_every: steps between two measurements and checkpoints.
+    :param seed: order of the lists and new weights.
+    """
+
+    steps: int = 1000
+    lists: int = 16
+    rate: float = 1e-4
+    head_rate: float = 5e-4
+    warmup: float = 0.05
+    opening: float = 0.1
+    frozen: bool = True
+    label_loss: str = "listwise"
+    teacher_loss: str = "divergence"
+    teacher_weight: float = 0.3
+    absolute_weight: float = 0.1
+    absolute_bias: float = 10.0
+    teachers: dict[str, float] = field(default_factory=lambda: {"cosine": 0.5, "bm25": 0.5})
+    sharpness: float = 2.0
+    max_query: int = 48
+    max_passage: int = 128
+    decay: float = 0.995
+    dev: int = 600
+    measure_every: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.label_loss not in losses.LABEL_LOSSES:
+            raise InvalidInputError(f"label_loss {self.label_loss!r}: use one of {sorted(losses.LABEL_LOSSES)}")
+        if self.teacher_loss not in ("divergence", "margin"):
+            raise InvalidInputError(f"teacher_loss {self.teacher_loss!r}: use 'divergence' or 'margin'")
+        if self.steps < 1 or self.lists < 1:
+            raise InvalidInputError(f"steps ({self.steps}) and lists ({self.lists}) must be at least 1")
+
+
+class Trainer:
+    """Trains a late-crossing cross-encoder on ranking lists.
+
+    :param model: changed in place.
+    :param tokenizer: the model's.
+    :param lists: what is learnt from; the first `settings.dev` are held out.
+    :param folder: gets checkpoints, log and settings; an interrupted training in it is resumed.
+    :param settings: how.
+    """
+
+    def __init__(
+        self,
+        model: CrossEncoderModel,
+        tokenizer: Tokenizer,
+        lists: Sequence[RankingList],
+        folder: Path,
+        settings: Settings,
+    ) -> None:
+        held_out = min(settings.dev, len(lists) // 5)
+        self.dev, self.lists = lists[:held_out], lists[held_out:]
+        if not self.lists:
+            raise InvalidInputError("there is no ranking list to train on; give at least one")
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self.folder, self.settings = folder, settings
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = model.to(self.device)
+        self.collate = Collator(
+            tokenizer, settings.max_query, settings.max_passage, settings.teachers, settings.sharpness
+        )
+        self._freeze()
+        self._trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._average = {name: p.detach().clone() for name, p in self._trained.items()}
+        self._optimizer = torch.optim.AdamW(self._groups(), weight_decay=0.01, fused=True)
+        # On a CPU each worker has one core and its own lists: no thread then waits for another after every product.
+        self._workers = 1 if self.device.type == "cuda" else min(torch.get_num_threads(), settings.lists)
+        if self.device.type == "cpu":
+            torch.set_num_threads(1)
+        if self.device.type == "cuda" or shutil.which("g++") is not None:  # fusing needs a compiler
+            for layer in (*model.lower, *model.upper):
+                layer.compile(dynamic=True)
+        self.step = 0
+
+    def run(self, progress: Callable[[int, float], None] | None = None) -> dict[str, float]:
+        """Train to the last step, going on from a checkpoint if the folder has one.
+
+        :param progress: called after each step with its number and loss.
+        :return: dev nDCG by kind, and over all under "all".
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if (self.folder / "latest").exists():
+            self._resume()
+        figures = {} if self.step else self.measure()
+        if figures:
+            self._log({"step": 0, "dev": figures})
+        started, seen, running = time.monotonic(), self.step, 0.0
+        while self.step < self.settings.steps:
+            loss = self._advance()
+            running += loss
+            if progress is not None:
+                progress(self.step, loss)
+            if self.step % self.settings.measure_every == 0 or self.step == self.settings.steps:
+                done = self.step - seen
+                seconds = (time.monotonic() - started) / done
+                figures = self.measure()
+                self._checkpoint()
+                self._log({"step": self.step, "loss": running / done, "seconds": seconds, "dev": figures})
+                started, seen, running = time.monotonic(), self.step, 0.0
+        return figures or self.measure()
+
+    def measure(self) -> dict[str, float]:
+        """Measure nDCG@10 on the held-out lists with the averaged weights, by kind."""
+        kept = {name: p.detach().clone() for name, p in self._trained.items()}
+        self._load(self._average)
+        gained: dict[str, list[float]] = defaultdict(list)
+        with torch.no_grad():
+            for start in range(0, len(self.dev), self.settings.lists):
+                some = self.dev[start : start + self.settings.lists]
+                logits = self._logits(self.collate(some)).cpu().numpy()
+                for one, row in zip(some, logits, strict=True):
+                    gained[one.kind].append(list_ndcg(row[: len(one.labels)], one.labels))
+        self._load(kept)
+        every = [value for values in gained.values() for value in values]
+        by_kind = {kind: float(np.mean(values)) for kind, values in sorted(gained.items())}
+        return {"all": float(np.mean(every)) if every else 0.0, **by_kind}
+
+    def averaged(self) -> CrossEncoderModel:
+        """Return the model with the averaged weights in it; training cannot go on from it."""
+        self._load(self._average)
+        return self.model
+
+    def _advance(self) -> float:
+        """One optimizer step."""
+        self._schedule()
+        lists = self._next_lists()
+        shares = [lists[first :: self._workers] for first in range(self._workers)]
+        with ThreadPoolExecutor(self._workers) as pool:
+            results = list(pool.map(self._gradient, shares))
+        weight = [len(share) / len(lists) for share in shares]
+        for number, parameter in enumerate(self._trained.values()):
+            parameter.grad = sum(  # type: ignore[assignment]
+                part * gradients[number] for part, (_, gradients) in zip(weight, results, strict=True)
+            )
+        torch.nn.utils.clip_grad_norm_(self._trained.values(), 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        share = min(self.settings.decay, self.step / (self.step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self._average.values()), list(self._trained.values()), 1 - share)
+        return sum(part * loss for part, (loss, _) in zip(weight, results, strict=True))
+
+    def _gradient(self, lists: Sequence[RankingList]) -> tuple[float, tuple[Tensor, ...]]:
+        """Loss of some lists and its gradient by every trained parameter."""
+        batch = self.collate(lists)
+        loss = self._loss(self._logits(batch, self._crossing()), batch)
+        gradients = torch.autograd.grad(loss, list(self._trained.values()))
+        return float(loss.detach()), gradients
+
+    def _logits(self, batch: Batch, crossing: Tensor | None = None) -> Tensor:
+        """Logits of a batch as a matrix, one row a list."""
+        device, model = self.device, self.model
+        flat = torch.zeros(batch.labels.numel(), device=device)
+        parts = []
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+            learn_lower = torch.is_grad_enabled() and not self.settings.frozen
+            with torch.set_grad_enabled(learn_lower):
+                queries = model.read_apart(batch.query_ids.to(device), batch.query_mask.to(device))
+            for chunk in batch.chunks:
+                index, mask = chunk.query_index.to(device), chunk.passage_mask.to(device)
+                with torch.set_grad_enabled(learn_lower):
+                    passage = model.read_apart(chunk.passage_ids.to(device), mask)
+                query_mask = batch.query_mask.to(device)[index]
+                query, passage = model.read_together(queries[index], query_mask, passage, mask, crossing)
+                with torch.autocast(device.type, enabled=False):
+                    parts.append(model.head(query.float(), query_mask, passage.float(), mask))
+        return flat.index_put((batch.order.to(device),), torch.cat(parts).float()).view_as(batch.labels)
+
+    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The label's loss, the teachers' and the absolute one, weighted."""
+        settings = self.settings
+        labels, present = batch.labels.to(self.device), batch.present.to(self.device)
+        total = losses.LABEL_LOSSES[settings.label_loss](logits, labels, present)
+        taught = batch.taught.to(self.device)
+        if settings.teacher_weight and bool(taught.any()):
+            teacher = batch.teacher.to(self.device)[taught]
+            if settings.teacher_loss == "margin":
+                distilled = losses.margin(logits[taught], teacher, labels[taught], present[taught])
+            else:
+                distilled = losses.divergence(logits[taught], teacher, present[taught])
+            total = total + settings.teacher_weight * distilled
+        if settings.absolute_weight:
+            total = total + settings.absolute_weight * losses.absolute(
+                logits, labels, present, settings.absolute_bias
+            )
+        return total
+
+    def _next_lists(self) -> list[RankingList]:
+        """The lists of this step: a permutation an epoch, from the seed and the epoch alone."""
+        size = self.settings.lists
+        chosen = []
+        for number in range(self.step * size, (self.step + 1) * size):
+            epoch, place = divmod(number, len(self.lists))
+            order = self._order(epoch)
+            chosen.append(self.lists[int(order[place])])
+        return chosen
+
+    def _order(self, epoch: int) -> Any:
+        """The permutation of one epoch."""
+        if getattr(self, "_ordered", (None, None))[0] != epoch:
+            order = np.random.default_rng((self.settings.seed, epoch)).permutation(len(self.lists))
+            self._ordered = (epoch, order)
+        return self._ordered[1]
+
+    def _crossing(self) -> Tensor | None:
+        """How far the texts may see each other at this step; None when the crossing is open."""
+        share = self.step / max(1.0, self.settings.opening * self.settings.steps)
+        return None if share >= 1 else torch.tensor(SHUT * (1 - share), device=self.device)
+
+    def _schedule(self) -> None:
+        """Linear rise, then linear fall to a twentieth."""
+        settings = self.settings
+        rise = max(1.0, settings.warmup * settings.steps)
+        fall = (settings.steps - self.step) / max(1.0, settings.steps - rise)
+        share = min((self.step + 1) / rise, max(0.05, fall))
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["peak"] * share
+
+    def _freeze(self) -> None:
+        """Word embeddings never move: most rows are hardly seen; the lower layers as the settings say."""
+        frozen = ["words.", "positions.", "embedding_norm."] + (["lower."] if self.settings.frozen else [])
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(not name.startswith(tuple(frozen)))
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters by learning rate: the body keeps what it knows, the head starts from nothing."""
+        body = [p for name, p in self._trained.items() if name.startswith(("upper.", "lower."))]
+        scales = [p for name, p in self._trained.items() if name.endswith("_scale")]
+        head = [
+            p
+            for name, p in self._trained.items()
+            if not name.startswith(("upper.", "lower.")) and not name.endswith("_scale")
+        ]
+        rates = ((body, self.settings.rate), (head, self.settings.head_rate), (scales, 20 * self.settings.head_rate))
+        return [{"params": params, "peak": rate, "lr": rate} for params, rate in rates if params]
+
+    def _load(self, values: dict[str, Tensor]) -> None:
+        """Copy values into the trained parameters."""
+        with torch.no_grad():
+            for name, parameter in self._trained.items():
+                parameter.copy_(values[name])
+
+    def _checkpoint(self) -> None:
+        """Write everything needed to go on."""
+        state = {
+            "step": self.step,
+            "architecture": self.model.shape.to_dict(),
+            "settings": asdict(self.settings),
+        }
+        write_checkpoint(
+            self.folder,
+            weights=self.model.state_dict(),
+            average=self._average,
+            optimizer=self._optimizer,
+            state=state,
+        )
+
+    def _resume(self) -> None:
+        """Take up the latest checkpoint."""
+        weights, average, state = read_checkpoint(self.folder)
+        self.model.load_state_dict(weights)
+        self._average = {name: average[name].to(self.device) for name in self._average}
+        restore_optimizer(self.folder, self._optimizer)
+        self.step = int(state["step"])
+        LOG.info("resumed at step %d", self.step)
+
+    def _log(self, entry: dict[str, Any]) -> None:
+        """One line a measurement."""
+        LOG.info("step %s: dev nDCG@10 %.4f", entry["step"], entry["dev"]["all"])
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def list_ndcg(scores: Any, labels: Sequence[float], k: int = 10) -> float:
+    """nDCG@k of one list, linear gain.
+
+    :param scores: n scores.
+    :param labels: n grades.
+    :param k: places that count.
+    :return: 0 to 1; 0 where nothing is relevant.
+    """
+    gains = np.array(labels)[np.argsort(-np.asarray(scores), kind="stable")][:k]
+    best = np.sort(labels)[::-1][:k]
+    discount = 1 / np.log2(np.arange(2, len(gains) + 2))
+    ideal = float((best * discount).sum())
+    return float((gains * discount).sum()) / ideal if ideal else 0.0
