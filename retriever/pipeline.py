@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,12 @@ from retriever.types import (
     WriteSummary,
 )
 
+if TYPE_CHECKING:
+    from retriever.integrations.haystack import TwoStageRetriever as HaystackRetriever
+    from retriever.integrations.langchain import TwoStageRetriever as LangChainRetriever
+    from retriever.integrations.llama_index import TwoStageRetriever as LlamaIndexRetriever
+    from retriever.integrations.tool import RetrieverTool
+
 FloatArray = NDArray[np.float32]
 
 BUNDLED_RERANKER = Path(__file__).parent / "models" / "reranker"
@@ -59,6 +66,7 @@ class Retriever:
     def __init__(self, collection: Collection, *, reranker: Reranker | None = None) -> None:
         self._collection = collection
         self._reranker = reranker
+        self._reranker_given = reranker is not None
 
     # Making and opening
 
@@ -363,11 +371,42 @@ class Retriever:
             self._reranker = load_reranker(BUNDLED_RERANKER if name == BUNDLED else name)
         return self._reranker
 
+    @property
+    def reranker_name(self) -> str | None:
+        """What the reranker is loaded by; None where it was given as an object or there is none."""
+        return None if self._reranker_given else self.config.reranker
+
     def _rerank_weight(self, reranker: Reranker | None) -> float:
         """Return the configured share of the cross-encoder, or the one fitted with it."""
         if self.config.rerank_weight is not None:
             return self.config.rerank_weight
         return float(getattr(reranker, "recommended_weight", DEFAULT_RERANK_WEIGHT))
+
+    # In frameworks and agents; options are those of the class that is returned
+
+    def as_langchain(self, **options: Any) -> LangChainRetriever:
+        """Return a LangChain retriever, with `.embeddings` and `.compressor` (extra `langchain`)."""
+        from retriever.integrations.langchain import TwoStageRetriever
+
+        return TwoStageRetriever(retriever=self, **options)
+
+    def as_llama_index(self, **options: Any) -> LlamaIndexRetriever:
+        """Return a LlamaIndex retriever, with `.embedding` and `.postprocessor` (extra `llama-index`)."""
+        from retriever.integrations.llama_index import TwoStageRetriever
+
+        return TwoStageRetriever(self, **options)
+
+    def as_haystack(self, **options: Any) -> HaystackRetriever:
+        """Return a Haystack retriever, with both embedders and `.ranker` (extra `haystack`)."""
+        from retriever.integrations.haystack import TwoStageRetriever
+
+        return TwoStageRetriever(self, **options)
+
+    def as_tool(self, **options: Any) -> RetrieverTool:
+        """Return a search tool for language models: name, JSON schema and function (no extra needed)."""
+        from retriever.integrations.tool import RetrieverTool
+
+        return RetrieverTool(self, **options)
 
     # Life
 
