@@ -453,7 +453,7 @@ class Collection:
                 self.store.close()
 
     def hand_over(self) -> None:
-        """Make all changes visible to other processes and let them write; harmless where nothing was written."""
+        """Make all changes visible to other processes and let them write."""
         with self._writing:
             if self._file_lock is not None:
                 self.follow()

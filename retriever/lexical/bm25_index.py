@@ -22,8 +22,11 @@ _LONGEST_WORD = 60  # characters; longer runs are base64 or hashes that nobody t
 _WRITER_MEMORY = 128_000_000  # bytes before tantivy writes a segment
 
 
-def _analyzer(*, drop_stop_words: bool) -> tantivy.TextAnalyzer:
-    """Split at non-alphanumerics, lowercase, fold accents, stem."""
+def analyzer(*, drop_stop_words: bool) -> tantivy.TextAnalyzer:
+    """Return what splits a text at non-alphanumerics, lowercases, folds accents and stems.
+
+    :param drop_stop_words: whether English words such as "the" are left out.
+    """
     builder = (
         tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
         .filter(tantivy.Filter.remove_long(_LONGEST_WORD))
@@ -60,8 +63,8 @@ class BM25Index:
                 self._index = tantivy.Index(schema.build(), path=str(path))
         except (ValueError, OSError) as error:
             raise CorruptCollectionError(f"{path} cannot be read ({error})") from error
-        self._words = _analyzer(drop_stop_words=True)
-        self._all_words = _analyzer(drop_stop_words=False)
+        self._words = analyzer(drop_stop_words=True)
+        self._all_words = analyzer(drop_stop_words=False)
         self._index.register_tokenizer(_ANALYZER, self._all_words)
         self._schema = self._index.schema
         self._writer: tantivy.IndexWriter | None = None

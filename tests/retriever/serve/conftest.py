@@ -1,0 +1,35 @@
+import pytest
+from fastapi.testclient import TestClient
+
+from retriever.serve import ServeSettings, create_app
+from retriever.serve.tokens import make_token
+
+READ, WRITE = "read-token-of-the-tests", "write-token-of-the-tests"
+
+
+@pytest.fixture
+def serve(make):
+    """Start an app over the small corpus; returns a client. Settings are keyword arguments."""
+    clients = []
+
+    def start(*, retriever=None, retrievers=None, path=None, headers=None, **settings):
+        served = retrievers or {"docs": retriever or make(path=path)}
+        app = create_app(served, ServeSettings(**settings))
+        client = TestClient(
+            app, base_url="http://localhost", headers=headers or {}, raise_server_exceptions=False
+        )
+        clients.append(client.__enter__())
+        return client
+
+    yield start
+    for client in clients:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def tokens():
+    return (make_token("read", READ), make_token("write", WRITE))
+
+
+def bearer(secret):
+    return {"Authorization": f"Bearer {secret}"}
