@@ -17,7 +17,7 @@ from rich.table import Table
 
 from eval.cli.console import bar, messages, out, write_json
 from eval.datasets import load_beir
-from eval.evaluate import evaluate
+from eval.evaluation import evaluate
 from retriever import Retriever
 from retriever.errors import RetrieverError, SourceError
 

@@ -11,7 +11,7 @@ import numpy as np
 from eval.attribution import FATES, Attribution, LostQuery, attribute, with_texts
 from eval.datasets import Dataset
 from eval.environment import environment
-from eval.evaluate import Latency
+from eval.evaluation import Latency
 from eval.metrics import QueryScores, label
 from eval.significance import Interval, bootstrap_means
 from retriever.config import RetrieverConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from eval.attribution import FATES, Attribution, LostQuery
-from eval.evaluate import Evaluation
+from eval.evaluation import Evaluation
 from eval.metrics import label
 from eval.significance import Comparison
 from eval.study_result import SettingResult, TradeoffResult

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from eval.attribution import perfect_reranking
 from eval.datasets import Dataset
-from eval.evaluate import Latency
+from eval.evaluation import Latency
 from eval.first_stage import FirstStage, RetrieverStage, Shortlist
 from eval.metrics import Judge
 from eval.score_log import ScoreLog

@@ -12,8 +12,8 @@ import typer
 
 from eval.cli.console import bar, out, print_json, write_json
 from eval.datasets import Dataset
-from eval.evaluate import Evaluation
-from eval.evaluate import evaluate as run_evaluation
+from eval.evaluation import Evaluation
+from eval.evaluation import evaluate as run_evaluation
 from eval.runs import write_qrels, write_run
 from eval.sources import open_source
 from eval.tables import evaluation_notes, evaluation_table

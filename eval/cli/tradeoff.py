@@ -24,7 +24,7 @@ from eval.cli.evaluate import (
     SplitOption,
 )
 from eval.peers import peer_stages
-from eval.recommend import Recommendation, recommend
+from eval.recommendation import Recommendation, recommend
 from eval.report.page import write_report
 from eval.sources import open_source
 from eval.study_result import TradeoffResult

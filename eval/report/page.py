@@ -8,7 +8,7 @@ from pathlib import Path
 from eval.attribution import FATES, Attribution, LostQuery
 from eval.environment import environment
 from eval.metrics import label
-from eval.recommend import Recommendation
+from eval.recommendation import Recommendation
 from eval.report.figures import draw
 from eval.study_result import TradeoffResult
 from retriever.errors import MissingExtraError

@@ -3,7 +3,7 @@
 import pytest
 
 from eval.datasets import write_beir
-from eval.evaluate import evaluate
+from eval.evaluation import evaluate
 from eval.mteb_models import MtebEncoder, MtebPipeline, beir_task
 from retriever import Retriever, RetrieverConfig
 from retriever.errors import InvalidInputError

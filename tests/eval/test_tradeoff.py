@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from eval.recommend import recommend
+from eval.recommendation import recommend
 from eval.study_result import Setting
 from eval.tradeoff import TradeoffStudy
 from retriever import Retriever, RetrieverConfig

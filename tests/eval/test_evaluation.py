@@ -6,7 +6,7 @@ import pytest
 import pytrec_eval
 
 from eval.datasets import Dataset
-from eval.evaluate import Latency, evaluate
+from eval.evaluation import Latency, evaluate
 from eval.runs import read_run, write_run
 from retriever import Retriever, RetrieverConfig
 from retriever.errors import InvalidInputError
