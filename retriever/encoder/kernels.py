@@ -27,7 +27,7 @@ from retriever.encoder.vector_ops import (
 PENDING, DONE, FOREIGN = 0, 1, 2  # a text's state; FOREIGN goes the tokenizer's way
 READ_AHEAD = 80  # bytes that must follow the last text in `data`
 RUN_LIMIT = 4096  # bytes; a longer unbroken run goes the tokenizer's way
-JOINED, APART, SPACE = 0, 1, 2  # what a character does to its neighbours, see plain_text.py
+APART, SPACE = 1, 2  # what a character does to its neighbours, see plain_text.py
 
 _ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _MASKS = np.array([2 ** (8 * size) - 1 for size in range(9)], dtype=np.uint64)  # the lowest `size` bytes
@@ -84,7 +84,7 @@ def _home(first: Any, second: Any, slots: Any) -> int:
 
 
 @part
-def _same_bytes(data: Any, begin: int, keys: Any, where: int, length: int) -> bool:
+def same_bytes(data: Any, begin: int, keys: Any, where: int, length: int) -> bool:
     """Compare a long word with a remembered one."""
     for offset in range(length):
         if data[begin + offset] != keys[where + offset]:
@@ -105,7 +105,7 @@ def find(data: Any, begin: int, length: int, slots: Any, keys: Any) -> Any:
             slots[slot + 1] == first
             and slots[slot + 2] == second
             and np.int64(found & _LOW_16) == length
-            and (length <= 16 or _same_bytes(data, begin, keys, np.int64(slots[slot + 3]), length))
+            and (length <= 16 or same_bytes(data, begin, keys, np.int64(slots[slot + 3]), length))
         ):
             return found
         slot = (slot + 4) & (slots.size - 1)
@@ -150,7 +150,7 @@ def _next_part(data: Any, begin: int, stop: int, behaviour: Any) -> tuple[int, i
     """Return the first part of a run with non-ASCII characters: up to one that stands apart, or that one."""
     position, start = begin, begin
     while position < stop:
-        lead, size, kind = np.int64(data[position]), 1, JOINED
+        lead, size, kind = np.int64(data[position]), 1, 0
         if lead >= 0xF0:
             size = 4
         elif lead >= 0xE0:
@@ -159,7 +159,7 @@ def _next_part(data: Any, begin: int, stop: int, behaviour: Any) -> tuple[int, i
         elif lead >= 0xC0:
             size = 2
             kind = behaviour[((lead & 31) << 6) | (data[position + 1] & 63)]
-        if kind != JOINED:
+        if kind == APART or kind == SPACE:
             if position > start:
                 return start, position
             if kind == APART:
@@ -179,7 +179,7 @@ def _in_literal(data: Any, position: int, text: Any, rules: Any) -> bool:
         size = literal_starts[index + 1] - literal_starts[index]
         begin = position - anchors[index]
         if begin >= text[0] and begin + size <= text[1]:
-            if _same_bytes(data, begin, literals, literal_starts[index], size):
+            if same_bytes(data, begin, literals, literal_starts[index], size):
                 return True
     return False
 

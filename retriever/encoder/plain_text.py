@@ -11,6 +11,7 @@ left to the tokenizer. So is everything where a part of the tokenizer is not kno
 from __future__ import annotations
 
 import json
+import unicodedata
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,21 +19,34 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-JOINED, APART, SPACE = 0, 1, 2  # a character stays in its word, is a word by itself, or parts words
+# A character stays in its word, is a word by itself, parts words, or stays and is a letter: it always leaves
+# something of itself in the word, and what it leaves does not depend on its neighbours.
+JOINED, APART, SPACE, LETTER = 0, 1, 2, 3
 
 _CHARACTERWISE = {"Lowercase", "NFD", "StripAccents"}
 _ASCII_SPACE = frozenset(" \t\n\r")
 _ASCII_MARKS = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 # Where letters, marks and spaces of written text lie that are worth telling apart; elsewhere a run of
 # characters is one word to remember, which is as right and only less often met again.
-_EXAMINED = ((0x80, 0x250), (0x2000, 0x2070), (0x20A0, 0x20D0), (0x3000, 0x3040), (0x30FB, 0x30FC), (0xFF00, 0xFFF0))
+_EXAMINED = (
+    (0x30, 0x3A),
+    (0x41, 0x5B),
+    (0x61, 0x7B),
+    (0x80, 0x250),  # Latin
+    (0x370, 0x530),  # Greek, Cyrillic
+    (0x1E00, 0x1F00),  # Latin of Vietnam and others
+    (0x2000, 0x2070),  # punctuation
+    (0x20A0, 0x20D0),
+    (0x3000, 0x3100),  # East Asian punctuation, kana
+    (0xFF00, 0xFFF0),
+)
 _IDEOGRAPHS = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00))  # BertNormalizer sets these apart
 
 
 class Rules(NamedTuple):
     """Where the words of a text end, as the kernels read it.
 
-    :param behaviour: uint8, shape (65536,): JOINED, APART or SPACE for each character above ASCII.
+    :param behaviour: uint8, shape (65536,): JOINED, APART, SPACE or LETTER for each character.
     :param triggers: bool, shape (256,): punctuation that may lie in an added token.
     :param literals: uint8: the added tokens with punctuation in them, one after another.
     :param literal_starts: int64, shape (literals + 1,): where each begins.
@@ -48,20 +62,18 @@ class Rules(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WordPieces:
-    """What it takes to cut a word of ASCII letters and digits as the tokenizer's model does.
+    """What it takes to cut a word of letters as the tokenizer's model does.
 
     :param vocabulary: token to id.
     :param prefix: what pieces inside a word begin with in the vocabulary.
-    :param lowercase: capital letters are made small first.
     :param longest: characters; a longer word is unknown as a whole.
-    :param unknown: id of the unknown token.
+    :param folded: what the normalizer makes of each LETTER.
     """
 
     vocabulary: dict[str, int]
     prefix: str
-    lowercase: bool
     longest: int
-    unknown: int
+    folded: dict[str, str]
 
 
 def find_rules(tokenizer: Tokenizer) -> tuple[Rules, WordPieces | None] | None:
@@ -79,14 +91,15 @@ def find_rules(tokenizer: Tokenizer) -> tuple[Rules, WordPieces | None] | None:
         return None
     if config["model"].get("dropout"):
         return None
-    behaviour = _behaviour(tokenizer, normalizers)
+    behaviour, folded = _behaviour(tokenizer, normalizers)
     literals: list[bytes] = []
     for token in config.get("added_tokens", []):
         if not _stays_inside(token, behaviour):
             if not _is_literal(token):
                 return None
             literals.append(token["content"].encode())
-    return _as_arrays(behaviour, literals), _word_pieces(config, normalizers)
+    only_literals = len(literals) == len(config.get("added_tokens", []))
+    return _as_arrays(behaviour, literals), _word_pieces(config["model"], folded) if only_literals else None
 
 
 def _chain(part: dict[str, Any] | None, inner: str) -> list[dict[str, Any]]:
@@ -98,9 +111,11 @@ def _chain(part: dict[str, Any] | None, inner: str) -> list[dict[str, Any]]:
     return [part]
 
 
-def _behaviour(tokenizer: Tokenizer, normalizers: list[dict[str, Any]]) -> NDArray[np.uint8]:
-    """Ask the tokenizer what each character does between two letters."""
-    table = np.full(65536, JOINED, dtype=np.uint8)
+def _behaviour(
+    tokenizer: Tokenizer, normalizers: list[dict[str, Any]]
+) -> tuple[NDArray[np.uint8], dict[str, str]]:
+    """Ask the tokenizer what each character does between two letters, and what it makes of letters."""
+    table, folded = np.full(65536, JOINED, dtype=np.uint8), {}
     if any(part.get("handle_chinese_chars") for part in normalizers):
         for first, last in _IDEOGRAPHS:
             table[first:last] = APART
@@ -119,7 +134,10 @@ def _behaviour(tokenizer: Tokenizer, normalizers: list[dict[str, Any]]) -> NDArr
             table[ord(character)] = SPACE
         elif len(parts) == 3 and parts[0] == parts[2] == "x":
             table[ord(character)] = APART
-    return table
+        elif len(parts) == 1 and len(parts[0]) > 2 and not unicodedata.combining(parts[0][1]):
+            table[ord(character)] = LETTER
+            folded[character] = parts[0][1:-1]
+    return table, folded
 
 
 def _stays_inside(token: dict[str, Any], behaviour: NDArray[np.uint8]) -> bool:
@@ -127,7 +145,7 @@ def _stays_inside(token: dict[str, Any], behaviour: NDArray[np.uint8]) -> bool:
     if token["single_word"]:  # it looks at its neighbours, and an underscore would be cut off
         return False
     return not any(
-        character in _ASCII_SPACE or character in _ASCII_MARKS or _kind(character, behaviour) != JOINED
+        character in _ASCII_SPACE or character in _ASCII_MARKS or _kind(character, behaviour) in (APART, SPACE)
         for character in token["content"]
     )
 
@@ -161,17 +179,8 @@ def _as_arrays(behaviour: NDArray[np.uint8], literals: list[bytes]) -> Rules:
     )
 
 
-def _word_pieces(config: dict[str, Any], normalizers: list[dict[str, Any]]) -> WordPieces | None:
-    """Return what cuts words of ASCII letters and digits, or None where the tokenizer must be asked."""
-    model = config["model"]
+def _word_pieces(model: dict[str, Any], folded: dict[str, str]) -> WordPieces | None:
+    """Return what cuts words of letters, or None where the tokenizer must be asked."""
     if model["type"] != "WordPiece" or model["unk_token"] not in model["vocab"]:
         return None
-    if any(token["content"].isascii() and token["content"].isalnum() for token in config.get("added_tokens", [])):
-        return None
-    return WordPieces(
-        vocabulary=model["vocab"],
-        prefix=model["continuing_subword_prefix"],
-        lowercase=any(part["type"] == "Lowercase" or part.get("lowercase") for part in normalizers),
-        longest=model["max_input_chars_per_word"],
-        unknown=model["vocab"][model["unk_token"]],
-    )
+    return WordPieces(model["vocab"], model["continuing_subword_prefix"], model["max_input_chars_per_word"], folded)

@@ -6,20 +6,33 @@ from typing import Any
 
 import numpy as np
 
-from retriever.encoder.kernels import compiled, find, part, remember
+from retriever.encoder.kernels import compiled, find, part, remember, same_bytes
+
+WORDS_A_TEXT = 128  # new words given to the tokenizer in one text
 
 
 @part
-def _fold(data: Any, begin: int, length: int, lowercase: bool, scratch: Any) -> bool:
-    """Copy a word of ASCII letters and digits, made small where asked; False where it has other characters."""
-    for offset in range(length):
-        byte = np.int64(data[begin + offset])
-        if 65 <= byte <= 90:
-            byte += 32 if lowercase else 0
-        elif not (97 <= byte <= 122 or 48 <= byte <= 57):
-            return False
-        scratch[offset] = byte
-    return True
+def _fold(data: Any, begin: int, length: int, folding: Any, scratch: Any) -> int:
+    """Write a word as the normalizer makes it; return its bytes, or 0 where it is not all letters or too long."""
+    places, folded, longest = folding
+    position, size = np.int64(begin), np.int64(0)
+    while position < begin + length:
+        lead, code = np.int64(data[position]), np.int64(data[position])
+        if lead >= 0xF0:
+            return 0
+        if lead >= 0xE0:
+            code = ((lead & 15) << 12) | ((data[position + 1] & 63) << 6) | (data[position + 2] & 63)
+        elif lead >= 0xC0:
+            code = ((lead & 31) << 6) | (data[position + 1] & 63)
+        position += 1 + (lead >= 0xC0) + (lead >= 0xE0)
+        place = np.int64(places[code])
+        count = np.int64(folded[place])
+        if count == 0 or size + count > longest:
+            return 0
+        for offset in range(count):
+            scratch[size + offset] = folded[place + 1 + offset]
+        size += count
+    return size
 
 
 @part
@@ -45,14 +58,15 @@ def _cut(scratch: Any, length: int, vocabulary: Any, unknown: int, ids: Any) -> 
 
 @compiled
 def learn_words(
-    data: Any, misses: Any, vocabulary: Any, fold: Any, words: Any, used: Any, scratch: Any, ids: Any
+    data: Any, misses: Any, vocabulary: Any, folding: Any, words: Any, used: Any, scratch: Any, ids: Any
 ) -> Any:
-    """Learn those of the missed words that are ASCII letters and digits.
+    """Learn those of the missed words that are all letters.
 
     :param data: the bytes the misses point into.
     :param misses: begin and length of each, shape (misses, 2); those left over are moved to the front.
     :param vocabulary: slots of pieces that begin a word, of those inside, and the keys of both.
-    :param fold: whether capitals are made small, and the longest word in characters.
+    :param folding: place of each character in `folded`; there, number of bytes and bytes that the normalizer
+        makes of it, 0 bytes for what is no letter; the longest word in bytes.
     :param words: see `word_memory.Words`; changed.
     :param used: see `kernels.remember`; changed.
     :param scratch: uint8, at least 128 bytes.
@@ -60,13 +74,13 @@ def learn_words(
     :return: how many were left over, and whether the memory had room.
     """
     left = 0
-    lowercase, longest = fold
     for index in range(misses.shape[0]):
         begin, length = misses[index, 0], misses[index, 1]
         if find(data, begin, length, words[0], words[1]) != np.uint64(0):
             continue
-        if length <= longest and _fold(data, begin, length, lowercase, scratch):
-            count = _cut(scratch, length, vocabulary, words[3], ids)
+        size = _fold(data, begin, length, folding, scratch)
+        if size > 0:
+            count = _cut(scratch, size, vocabulary, words[3], ids)
             if not remember(data, begin, length, ids, count, np.bool_(count > 0), words, used):
                 return left, False
         else:
@@ -76,17 +90,60 @@ def learn_words(
 
 
 @compiled
-def remember_words(data: Any, starts: Any, ids: Any, id_starts: Any, triggers: Any, words: Any, used: Any) -> bool:
+def gather_words(data: Any, misses: Any, separator: Any, table: Any, text: Any, places: Any) -> Any:
+    """Write each different word once, for the tokenizer.
+
+    :param data: the bytes the misses point into.
+    :param misses: begin and length of words, shape (misses, 2).
+    :param separator: bytes written between two words; a newline takes their place after every WORDS_A_TEXT.
+    :param table: int64 zeros, a power of two, at least twice the misses; changed.
+    :param text: written.
+    :param places: written: begin and length in `text` of each different word.
+    :return: number of words, bytes written.
+    """
+    count, size = np.int64(0), np.int64(0)
+    for index in range(misses.shape[0]):
+        begin, length = misses[index, 0], misses[index, 1]
+        hashed = np.uint64(length)
+        for offset in range(length):
+            hashed = (hashed ^ np.uint64(data[begin + offset])) * np.uint64(0x9E3779B97F4A7C15)
+            hashed ^= hashed >> np.uint64(29)
+        slot = np.int64(hashed >> np.uint64(8)) & (table.size - 1)
+        while table[slot] != 0:
+            other = table[slot] - 1
+            if places[other, 1] == length and same_bytes(data, begin, text, places[other, 0], length):
+                break
+            slot = (slot + 1) & (table.size - 1)
+        if table[slot] != 0:
+            continue
+        if count > 0 and count % WORDS_A_TEXT == 0:
+            text[size] = 10
+            size += 1
+        elif count > 0:
+            for offset in range(separator.size):
+                text[size + offset] = separator[offset]
+            size += separator.size
+        places[count, 0], places[count, 1] = size, length
+        for offset in range(length):
+            text[size + offset] = data[begin + offset]
+        size += length
+        count += 1
+        table[slot] = count
+    return count, size
+
+
+@compiled
+def remember_words(data: Any, places: Any, ids: Any, id_starts: Any, triggers: Any, words: Any, used: Any) -> bool:
     """Put words whose ids are known into the memory; False where it had no room for all.
 
-    :param data: the words one after another, with READ_AHEAD bytes behind.
-    :param starts: where each begins in `data`, shape (words + 1,).
+    :param data: bytes with the words in them, READ_AHEAD bytes behind the last.
+    :param places: begin and length of each, shape (words, 2).
     :param ids: their token ids one after another.
     :param id_starts: where each word's begin in `ids`, shape (words + 1,).
     :param triggers: see `plain_text.Rules`.
     """
-    for index in range(starts.size - 1):
-        begin, length = starts[index], starts[index + 1] - starts[index]
+    for index in range(places.shape[0]):
+        begin, length = places[index, 0], places[index, 1]
         if length == 0 or find(data, begin, length, words[0], words[1]) != np.uint64(0):
             continue
         plain = np.bool_(length > 1 or not triggers[data[begin]])

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from retriever.encoder.plain_text import Rules, WordPieces
-from retriever.encoder.tokens import tokenize
-from retriever.encoder.word_kernels import learn_words, remember_words
+from retriever.encoder.tokens import Ids, tokenize
+from retriever.encoder.word_kernels import WORDS_A_TEXT, gather_words, learn_words, remember_words
 
 _LONGEST_WORD = 100  # characters; longer ones are left to the tokenizer
 _PADDING = b" " * 80  # the kernels read whole windows
@@ -60,10 +60,10 @@ class WordMemory:
         self._lock = threading.Lock()
         self._used = np.zeros(3, dtype=np.int64)
         self.words = _empty(capacity, self._unknown)
-        self._vocabulary, self._fold = None, (False, 0)
+        self._separator = _separator(tokenizer, rules, unknown)
+        self._vocabulary = self._folding = None
         if word_pieces is not None:
-            self._vocabulary = _vocabulary(word_pieces)
-            self._fold = (word_pieces.lowercase, min(word_pieces.longest, _LONGEST_WORD))
+            self._vocabulary, self._folding = _vocabulary(word_pieces), _folding(word_pieces)
 
     def learn(self, data: NDArray[np.uint8], misses: NDArray[np.int64]) -> None:
         """Learn words that were looked up in vain.
@@ -76,28 +76,59 @@ class WordMemory:
             scratch, ids = np.empty(2 * _LONGEST_WORD, dtype=np.uint8), np.empty(_LONGEST_WORD, dtype=np.int32)
             with self._lock:
                 left, room = learn_words(
-                    data, misses, self._vocabulary, self._fold, self.words, self._used, scratch, ids
+                    data, misses, self._vocabulary, self._folding, self.words, self._used, scratch, ids
                 )
                 if not room:
                     self._forget()
         if left:
-            raw = data.tobytes()
-            self._ask_tokenizer({raw[begin : begin + length] for begin, length in misses[:left].tolist()})
+            self._ask_tokenizer(data, misses[:left])
 
-    def _ask_tokenizer(self, words: set[bytes]) -> None:
+    def _ask_tokenizer(self, data: NDArray[np.uint8], misses: NDArray[np.int64]) -> None:
         """Learn words from the tokenizer."""
-        ordered = list(words)
-        ids, id_starts = tokenize(self._tokenizer, [word.decode() for word in ordered], None)
-        starts = np.cumsum([0, *map(len, ordered)], dtype=np.int64)
-        data = np.frombuffer(bytearray(b"".join(ordered) + _PADDING), dtype=np.uint8)
+        separator = self._separator[0] if self._separator else b"\n"
+        table = np.zeros(1 << (2 * len(misses)).bit_length(), dtype=np.int64)
+        text = np.empty(int(misses[:, 1].sum()) + len(misses) * len(separator) + len(_PADDING), dtype=np.uint8)
+        places = np.empty_like(misses)
+        count, size = gather_words(
+            data, misses, np.frombuffer(bytearray(separator), dtype=np.uint8), table, text, places
+        )
+        places = places[:count]
+        found = self._tokenize_together(text[:size].tobytes().decode(), count) if self._separator else None
+        if found is None:
+            raw = text.tobytes()
+            words = [raw[begin : begin + length].decode() for begin, length in places.tolist()]
+            found = tokenize(self._tokenizer, words, None)
         with self._lock:
-            if not remember_words(data, starts, ids, id_starts, self._rules.triggers, self.words, self._used):
+            if not remember_words(text, places, *found, self._rules.triggers, self.words, self._used):
                 self._forget()
+
+    def _tokenize_together(self, text: str, count: int) -> tuple[Ids, NDArray[np.int64]] | None:
+        """Return the tokens of words with marks between them: a call for each word would take twice as long."""
+        mark_id = self._separator[1] if self._separator else -1
+        ids, starts = tokenize(self._tokenizer, text.split("\n"), None)
+        marks = ids == mark_id
+        marks_before = np.concatenate(([0], np.cumsum(marks, dtype=np.int64)))
+        expected = np.full(len(starts) - 1, WORDS_A_TEXT - 1)
+        expected[-1] = (count - 1) % WORDS_A_TEXT
+        if not np.array_equal(np.diff(marks_before[starts]), expected):
+            return None  # a word has the mark's own token in it: the borders cannot be told
+        kept_before = np.arange(len(ids) + 1) - marks_before
+        borders = np.sort(np.concatenate((kept_before[:-1][marks], kept_before[starts])))
+        return ids[~marks], borders
 
     def _forget(self) -> None:
         """Begin anew; old arrays live on for those who read them."""
         self._used = np.zeros(3, dtype=np.int64)
         self.words = _empty(self._capacity, self._unknown)
+
+
+def _separator(tokenizer: Tokenizer, rules: Rules, unknown: int | None) -> tuple[bytes, int] | None:
+    """Return a mark, between spaces, that is one token and no part of a word, and its id; or None."""
+    for mark in ".,;:!?":
+        ids = tokenizer.encode(mark, add_special_tokens=False).ids
+        if len(ids) == 1 and ids[0] != unknown and not rules.triggers[ord(mark)]:
+            return f" {mark} ".encode(), ids[0]
+    return None
 
 
 def _empty(capacity: int, unknown: int) -> Words:
@@ -127,12 +158,23 @@ def _vocabulary(word_pieces: WordPieces) -> tuple[NDArray[np.uint64], NDArray[np
     return first.slots, second.slots, first.keys
 
 
+def _folding(word_pieces: WordPieces) -> tuple[NDArray[np.uint16], NDArray[np.uint8], int]:
+    """Lay out what the normalizer makes of each letter; see `word_kernels.learn_words`."""
+    places, folded = np.zeros(65536, dtype=np.uint16), bytearray(b"\0")
+    for character, text in word_pieces.folded.items():
+        places[ord(character)] = len(folded)
+        raw = text.encode()
+        folded += bytes((len(raw),)) + raw
+    return places, np.frombuffer(folded, dtype=np.uint8), min(word_pieces.longest, _LONGEST_WORD)
+
+
 def _fill(tokens: Sequence[tuple[str, int]], words: Words, used: NDArray[np.int64]) -> None:
     """Remember each token as a word of one piece."""
     texts = [token.encode() for token, _ in tokens]
+    sizes = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     remember_words(
         np.frombuffer(bytearray(b"".join(texts) + _PADDING), dtype=np.uint8),
-        np.cumsum([0, *map(len, texts)], dtype=np.int64),
+        np.column_stack((np.cumsum([0, *sizes[:-1]], dtype=np.int64), sizes)),
         np.array([number for _, number in tokens], dtype=np.int32),
         np.arange(len(texts) + 1, dtype=np.int64),
         np.zeros(256, dtype=np.bool_),
