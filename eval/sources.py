@@ -16,7 +16,7 @@ from rerank.protocol import Reranker
 from retriever import Retriever
 from retriever.config import BUNDLED
 from retriever.errors import CollectionNotFoundError, InvalidInputError, SourceError
-from retriever.pipeline import BUNDLED_RERANKER
+from retriever.loading import BUNDLED_RERANKER
 
 
 def load_named_reranker(name: str) -> Reranker:

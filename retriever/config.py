@@ -74,6 +74,11 @@ class RetrieverConfig(BaseModel):
         ge=1,
         description="Documents reranked for a query. The cross-encoder's time grows with it.",
     )
+    budget_ms: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="Milliseconds for a whole search; reranking stops in time. None reads to the depth.",
+    )
     rerank_weight: float | None = Field(
         default=None,
         ge=0.0,

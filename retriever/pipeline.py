@@ -6,35 +6,38 @@ import asyncio
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.protocol import PairReranker, Reranker
+from rerank.budget import CostModel
+from rerank.calibration import Calibration
+from rerank.protocol import Reranker
+from retriever.arguments import check_count, check_number, check_query
 from retriever.collection import Collection, Progress
-from retriever.config import BUNDLED, RetrieverConfig
+from retriever.config import RetrieverConfig
 from retriever.documents import DocumentLike, size_of, to_documents
 from retriever.encoder import StaticEncoder
 from retriever.errors import (
-    ConfigError,
     DocumentNotFoundError,
     InvalidInputError,
     InvalidTypeError,
-    ModelError,
 )
 from retriever.first_stage import first_stage
-from retriever.fusion import blend
+from retriever.loading import load_encoder, load_reranker
+from retriever.second_stage import Decision, calibration_of, decide, score_all, score_in_time
 from retriever.types import (
     Candidate,
     Document,
     Filter,
+    SearchOptions,
     SearchResult,
     SearchTimings,
-    StageScore,
     StageScores,
     WriteSummary,
 )
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
-BUNDLED_RERANKER = Path(__file__).parent / "models" / "reranker"
+_COST = "rerank-cost.json"
 DEFAULT_RERANK_WEIGHT = 0.5  # for rerankers that bring no fitted weight
 
 
@@ -66,6 +69,8 @@ class Retriever:
     def __init__(self, collection: Collection, *, reranker: Reranker | None = None) -> None:
         self._collection = collection
         self._reranker = reranker
+        kept = None if collection.path is None else collection.path / _COST
+        self._cost = CostModel(kept)
         self._reranker_given = reranker is not None
 
     # Making and opening
@@ -106,7 +111,7 @@ class Retriever:
         first = list(documents) if total is not None else list(islice(documents, 1))
         if not first:
             raise InvalidInputError("the corpus is empty; give at least one document")
-        made = encoder or _load_encoder(config)
+        made = encoder or load_encoder(config)
         collection = Collection.create(None if path is None else Path(path), config, made)
         try:
             if total is not None:
@@ -131,7 +136,7 @@ class Retriever:
         :raises ConfigError: if the encoder is not the one it was built with.
         """
         return cls(
-            Collection.open(Path(path), lambda config: encoder or _load_encoder(config)), reranker=reranker
+            Collection.open(Path(path), lambda config: encoder or load_encoder(config)), reranker=reranker
         )
 
     # Searching
@@ -144,6 +149,8 @@ class Retriever:
         depth: int | None = None,
         filter: Filter | None = None,
         rerank: bool = True,
+        budget_ms: float | None = None,
+        min_probability: float | None = None,
     ) -> list[SearchResult]:
         """Find the documents that answer a query.
 
@@ -152,71 +159,55 @@ class Retriever:
         :param depth: how many candidates the cross-encoder reads; None takes the configuration's.
         :param filter: only documents whose metadata passes, for example `{"year": {"gte": 2020}}`.
         :param rerank: False leaves the order of the first stage.
+        :param budget_ms: milliseconds for the whole search; the cross-encoder reads the best candidates first
+            and stops in time, and what it did not read stays below. None takes the configuration's.
+        :param min_probability: drop what the cross-encoder finds less likely relevant than this, 0 to 1, and
+            what it did not read; the list may be empty then, and rightly so.
         :return: results, best first.
-        :raises InvalidInputError: if the query is empty or a number is below 1.
+        :raises InvalidInputError: if the query is empty or a number is out of range.
         :raises FilterError: if the filter is malformed.
         """
-        return self.search_timed(query, k=k, depth=depth, filter=filter, rerank=rerank)[0]
+        return self.search_timed(
+            query,
+            k=k,
+            depth=depth,
+            filter=filter,
+            rerank=rerank,
+            budget_ms=budget_ms,
+            min_probability=min_probability,
+        )[0]
 
     def search_timed(
-        self,
-        query: str,
-        *,
-        k: int = 10,
-        depth: int | None = None,
-        filter: Filter | None = None,
-        rerank: bool = True,
+        self, query: str, **options: Unpack[SearchOptions]
     ) -> tuple[list[SearchResult], SearchTimings]:
-        """Do what `search` does, and tell how long each stage took."""
-        _check_text(query)
-        batches, timings = self._search([query], k=k, depth=depth, filter=filter, rerank=rerank)
+        """Do what `search` does, and tell how long each stage took and how deep the second one got."""
+        check_query(query)
+        batches, timings = self._search([query], **options)
         return batches[0], timings
 
     def search_batch(
-        self,
-        queries: Sequence[str],
-        *,
-        k: int = 10,
-        depth: int | None = None,
-        filter: Filter | None = None,
-        rerank: bool = True,
+        self, queries: Sequence[str], **options: Unpack[SearchOptions]
     ) -> list[list[SearchResult]]:
         """Search for many queries at once; the reranker's batches are shared between them.
 
-        :param queries: n queries; the other parameters are those of `search`.
+        :param queries: n queries; the other parameters are those of `search`, a budget is for all of them.
         :return: n lists of results, in the order of the queries.
         """
         if isinstance(queries, str):
             raise InvalidTypeError("queries must be a list of strings; use search for one query")
         for query in queries:
-            _check_text(query)
-        return self._search(list(queries), k=k, depth=depth, filter=filter, rerank=rerank)[0]
+            check_query(query)
+        return self._search(list(queries), **options)[0]
 
-    async def asearch(
-        self,
-        query: str,
-        *,
-        k: int = 10,
-        depth: int | None = None,
-        filter: Filter | None = None,
-        rerank: bool = True,
-    ) -> list[SearchResult]:
+    async def asearch(self, query: str, **options: Unpack[SearchOptions]) -> list[SearchResult]:
         """Do what `search` does in a thread, so that an event loop goes on."""
-        return await asyncio.to_thread(self.search, query, k=k, depth=depth, filter=filter, rerank=rerank)
+        return (await asyncio.to_thread(self.search_timed, query, **options))[0]
 
     async def asearch_batch(
-        self,
-        queries: Sequence[str],
-        *,
-        k: int = 10,
-        depth: int | None = None,
-        filter: Filter | None = None,
-        rerank: bool = True,
+        self, queries: Sequence[str], **options: Unpack[SearchOptions]
     ) -> list[list[SearchResult]]:
         """Do what `search_batch` does in a thread, so that an event loop goes on."""
-        return await asyncio.to_thread(
-            self.search_batch, queries, k=k, depth=depth, filter=filter, rerank=rerank
-        )
+        return await asyncio.to_thread(self.search_batch, queries, **options)
 
     def first_stage(
         self, queries: Sequence[str], *, limit: int, filter: Filter | None = None
@@ -229,48 +220,87 @@ class Retriever:
         :return: n lists of candidates, best first.
         """
         for query in queries:
-            _check_text(query)
-        _check_count("limit", limit)
+            check_query(query)
+        check_count("limit", limit)
         with self._collection.reading():
             return first_stage(self._collection, queries, limit=limit, filter=filter)
 
     def _search(
-        self, queries: list[str], *, k: int, depth: int | None, filter: Filter | None, rerank: bool
+        self,
+        queries: list[str],
+        *,
+        k: int = 10,
+        depth: int | None = None,
+        filter: Filter | None = None,
+        rerank: bool = True,
+        budget_ms: float | None = None,
+        min_probability: float | None = None,
     ) -> tuple[list[list[SearchResult]], SearchTimings]:
-        """Both stages: find candidates, score the first `depth` of each list, blend, cut to k."""
-        _check_count("k", k)
+        """Both stages: find candidates, have the first `depth` of each list read, blend, cut to k."""
         depth = self.config.depth if depth is None else depth
-        _check_count("depth", depth)
-        reranker = self.reranker if rerank else None
+        budget_ms = self.config.budget_ms if budget_ms is None else budget_ms
+        check_count("k", k)
+        check_count("depth", depth)
+        check_number("budget_ms", budget_ms, "milliseconds above 0", lambda value: value > 0)
+        check_number("min_probability", min_probability, "0 to 1", lambda value: 0 <= value <= 1)
         started = time.perf_counter()
+        reranker = self.reranker if rerank else None
+        calibration = calibration_of(reranker, needed=min_probability is not None)
         with self._collection.reading():
             limit = k if reranker is None else max(k, depth)
             found = first_stage(self._collection, queries, limit=limit, filter=filter)
         found_at = time.perf_counter()
-        logits: list[FloatArray] | None = None
-        if reranker is not None:
-            logits = _score(reranker, queries, [candidates[:depth] for candidates in found])
+        short = [candidates[:depth] for candidates in found]
+        logits = [np.empty(0, dtype=np.float32)] * len(queries)
+        if reranker is not None and budget_ms is None:
+            logits = score_all(reranker, queries, short)
+        elif reranker is not None and budget_ms is not None:
+            ends = started + budget_ms / 1e3
+            logits = self._score_until(ends, reranker, queries, short)
         scored_at = time.perf_counter()
         weight = self._rerank_weight(reranker)
+        decisions = [decide(*pair, weight) for pair in zip(found, logits, strict=True)]
         results = [
-            self._results(candidates, None if logits is None else logits[position], weight, k)
-            for position, candidates in enumerate(found)
+            self._results(candidates, decision, calibration, k, min_probability)
+            for candidates, decision in zip(found, decisions, strict=True)
         ]
-        reranked = sum(map(len, logits)) if logits is not None else 0
-        return results, SearchTimings((found_at - started) * 1e3, (scored_at - found_at) * 1e3, reranked)
+        timings = SearchTimings(
+            (found_at - started) * 1e3, (scored_at - found_at) * 1e3, sum(len(scores) for scores in logits)
+        )
+        return results, timings
+
+    def _score_until(
+        self, ends: float, reranker: Reranker, queries: Sequence[str], found: Sequence[Sequence[Candidate]]
+    ) -> list[FloatArray]:
+        """Score until a moment of the performance counter; each query gets an equal share of what is left."""
+        logits = []
+        for position, (query, candidates) in enumerate(zip(queries, found, strict=True)):
+            left_ms = (ends - time.perf_counter()) * 1e3 / (len(queries) - position)
+            logits.append(score_in_time(reranker, query, candidates, left_ms=left_ms, cost=self._cost))
+        return logits
 
     def _results(
-        self, candidates: list[Candidate], logits: FloatArray | None, weight: float, k: int
+        self,
+        candidates: list[Candidate],
+        decision: Decision,
+        calibration: Calibration | None,
+        k: int,
+        min_probability: float | None,
     ) -> list[SearchResult]:
-        """Put candidates in their final order and fill in the documents."""
-        order, scores, reranked = _decide(candidates, logits, weight)
-        chosen = order[:k]
-        documents = self._collection.store.documents([candidates[i].row for i in chosen])
-        results: list[SearchResult] = []
-        for i in chosen:
+        """Cut to k and fill in the documents."""
+        probabilities: dict[int, float] = {}
+        if calibration is not None:
+            for i, stage in decision.reranked.items():
+                probabilities[i] = float(calibration.probability(stage.score))
+        order = decision.order
+        if min_probability is not None:
+            order = [i for i in order if probabilities.get(i, -1.0) >= min_probability]
+        documents = self._collection.store.documents([candidates[i].row for i in order[:k]])
+        # What was deleted while the cross-encoder read it is not there any more.
+        present = [i for i in order[:k] if candidates[i].row in documents]
+        results = []
+        for rank, i in enumerate(present, start=1):
             candidate = candidates[i]
-            if candidate.row not in documents:
-                continue  # deleted while the cross-encoder read it
             _, title, text, metadata = documents[candidate.row]
             results.append(
                 SearchResult(
@@ -278,11 +308,14 @@ class Retriever:
                     text=text,
                     title=title,
                     metadata=json.loads(metadata),
-                    score=float(scores[i]),
-                    rank=len(results) + 1,
+                    score=float(decision.scores[i]),
+                    rank=rank,
                     passage=candidate.passage,
                     span=candidate.span,
-                    stages=StageScores(candidate.dense, candidate.lexical, candidate.fused, reranked.get(i)),
+                    stages=StageScores(
+                        candidate.dense, candidate.lexical, candidate.fused, decision.reranked.get(i)
+                    ),
+                    probability=probabilities.get(i),
                 )
             )
         return results
@@ -364,11 +397,8 @@ class Retriever:
     @property
     def reranker(self) -> Reranker | None:
         """The second stage's reranker, loaded when first asked for; None where the configuration has none."""
-        if self._reranker is None and self.config.reranker is not None:
-            from rerank import load_reranker  # brings a runtime, which many never need
-
-            name = self.config.reranker
-            self._reranker = load_reranker(BUNDLED_RERANKER if name == BUNDLED else name)
+        if self._reranker is None:
+            self._reranker = load_reranker(self.config)
         return self._reranker
 
     @property
@@ -419,6 +449,8 @@ class Retriever:
 
     def close(self) -> None:
         """Write what is unwritten and let go of the files; closing twice is harmless."""
+        with suppress(OSError):  # what a pair costs is learnt again where the folder cannot be written
+            self._cost.save()
         self._collection.close()
 
     def __enter__(self) -> Retriever:
@@ -434,80 +466,12 @@ class Retriever:
         return f"Retriever({where}, encoder={self.config.encoder!r}, reranker={self.config.reranker!r})"
 
 
-def _decide(
-    candidates: list[Candidate], logits: FloatArray | None, weight: float
-) -> tuple[list[int], FloatArray, dict[int, StageScore]]:
-    """Return the final order, a score for every candidate, and the reranker's ranks and scores."""
-    fused = np.asarray([candidate.fused.score for candidate in candidates], dtype=np.float32)
-    if logits is None or len(logits) == 0:
-        return list(range(len(candidates))), fused, {}
-    depth = len(logits)
-    scores = blend(fused[:depth], logits, weight)
-    order = np.argsort(-scores, kind="stable").tolist()
-    by_logit = np.argsort(-logits, kind="stable").tolist()
-    reranked = {i: StageScore(rank, float(logits[i])) for rank, i in enumerate(by_logit, start=1)}
-    # What was not read stays below what was, and scores stay in the order of ranks.
-    below = fused[depth:] - fused[depth - 1 : depth] + scores.min()
-    return order + list(range(depth, len(candidates))), np.concatenate([scores, below]), reranked
-
-
-def _score(reranker: Reranker, queries: Sequence[str], found: list[list[Candidate]]) -> list[FloatArray]:
-    """Score every query's candidates, all pairs together where the reranker can."""
-    texts = [[candidate.rerank_text for candidate in candidates] for candidates in found]
-    if isinstance(reranker, PairReranker):
-        pairs = [(query, text) for query, passages in zip(queries, texts, strict=True) for text in passages]
-        scores = _checked_scores(reranker, reranker.score_pairs(pairs) if pairs else [], len(pairs))
-        return np.split(scores, np.cumsum([len(passages) for passages in texts])[:-1])
-    return [
-        _checked_scores(reranker, reranker.score(query, passages) if passages else [], len(passages))
-        for query, passages in zip(queries, texts, strict=True)
-    ]
-
-
-def _checked_scores(reranker: Reranker, scores: object, expected: int) -> FloatArray:
-    """Refuse scores that would silently put results in a wrong order."""
-    array = np.asarray(scores, dtype=np.float32)
-    if array.shape != (expected,) or not np.isfinite(array).all():
-        raise ModelError(
-            f"{type(reranker).__name__} returned scores of shape {array.shape}"
-            f"{'' if np.isfinite(array).all() else ' with NaN or infinity'} for {expected} passages; "
-            "score must return one finite number a passage"
-        )
-    return array
-
-
 def _checked_config(config: RetrieverConfig | None) -> RetrieverConfig:
     if config is None:
         return RetrieverConfig()
     if not isinstance(config, RetrieverConfig):
         raise InvalidTypeError(f"config must be a RetrieverConfig, not {type(config).__name__}")
     return config
-
-
-def _load_encoder(config: RetrieverConfig) -> StaticEncoder:
-    """Load the encoder that a configuration names, at the width it asks for."""
-    encoder = StaticEncoder.load(None if config.encoder == BUNDLED else config.encoder)
-    if config.dimensions is None:
-        return encoder
-    if config.dimensions > encoder.dimensions:
-        raise ConfigError(
-            f"dimensions is {config.dimensions}, but the encoder {config.encoder!r} has {encoder.dimensions}"
-        )
-    return encoder.truncate(config.dimensions)
-
-
-def _check_text(query: object) -> None:
-    if not isinstance(query, str):
-        raise InvalidTypeError(f"the query is a {type(query).__name__}, not a string")
-    if not query.strip():
-        raise InvalidInputError("the query is empty; ask for something")
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidTypeError(f"{name} is a {type(value).__name__}, not a whole number")
-    if value < 1:
-        raise InvalidInputError(f"{name} is {value}; it must be at least 1")
 
 
 def _chain(first: list[Document], rest: Iterator[Document]) -> Iterator[Document]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 Metadata = Mapping[str, Any]
 Filter = Mapping[str, Any]
@@ -71,6 +71,8 @@ class SearchResult:
     :param passage: the passage that matched best.
     :param span: where the passage is in `text`, as [start, end) in characters.
     :param stages: rank and score in each stage.
+    :param probability: how likely the document is relevant, 0 to 1, comparable between queries; None where
+        the cross-encoder did not read it or has no fitted calibration.
     """
 
     id: str
@@ -82,6 +84,7 @@ class SearchResult:
     passage: str
     span: tuple[int, int]
     stages: StageScores
+    probability: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON-ready values; `json.dumps` takes it as it is."""
@@ -150,3 +153,14 @@ class WriteSummary:
         return WriteSummary(
             self.added + other.added, self.updated + other.updated, self.unchanged + other.unchanged
         )
+
+
+class SearchOptions(TypedDict, total=False):
+    """What a search can be told; `Retriever.search` explains each."""
+
+    k: int
+    depth: int | None
+    filter: Filter | None
+    rerank: bool
+    budget_ms: float | None
+    min_probability: float | None

@@ -10,7 +10,8 @@ import numpy as np
 from rerank.protocol import Reranker
 from retriever.config import BUNDLED
 from retriever.errors import ConfigError, InvalidInputError, ModelError
-from retriever.pipeline import BUNDLED_RERANKER, Retriever
+from retriever.loading import BUNDLED_RERANKER
+from retriever.pipeline import Retriever
 
 
 def load_by_name(model: str | Path) -> Reranker:

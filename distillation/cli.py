@@ -1,0 +1,180 @@
+"""`retriever distill` and `retriever adapt`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from retriever.types import Document
+
+_Out = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the encoder.", show_default=False)
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def distill(
+    teacher: Annotated[
+        str,
+        typer.Argument(help="Folder or hub id of a sentence-transformers model.", show_default=False),
+    ],
+    out: _Out,
+    dimensions: Annotated[int, typer.Option(min=1, help="Width of the table.")] = 256,
+    words: Annotated[
+        Path | None, typer.Option(help="File with own words, one a line, that get a row each.")
+    ] = None,
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(help="Files or folders to count token frequencies on; else guessed from rank."),
+    ] = None,
+    pca: Annotated[bool, typer.Option(help="Rotate onto principal components.")] = True,
+    int8: Annotated[bool, typer.Option("--int8", help="Store bytes with a scale a row.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Make a static encoder out of a sentence-transformers model, in seconds and without training text."""
+    _require_torch()
+    import distillation
+    from retriever.cli.console import print_json, say
+
+    with _bar(f"distilling {teacher}") as progress:
+        encoder = distillation.distill(
+            teacher,
+            dimensions=dimensions,
+            words=_lines(words) if words else (),
+            corpus=_texts(corpus) if corpus else None,
+            pca=pca,
+            progress=progress,
+        )
+    if int8:
+        encoder = encoder.quantize("int8")
+    encoder.save(out)
+    rows = encoder.tokenizer.get_vocab_size()
+    if as_json:
+        print_json({"path": str(out), "tokens": rows, "dimensions": encoder.dimensions})
+    else:
+        say(f"{rows:,} tokens of {encoder.dimensions} dimensions are in {out}; use it with --encoder {out}")
+
+
+def adapt(
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="A collection, or a folder or file as `index` takes it."),
+    ],
+    out: _Out,
+    encoder: Annotated[
+        str | None, typer.Option(help="Encoder to start from.", show_default="the collection's, or bundled")
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="Sentence-transformers model to learn from: a folder or hub id."),
+    ] = None,
+    reranker: Annotated[
+        str | None,
+        typer.Option(help="Cross-encoder that judges: 'bundled', a folder or a hub id."),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Tune an encoder to your own documents; no questions or judgments are needed."""
+    _require_torch()
+    import distillation
+    from retriever.cli.console import print_json, say
+    from retriever.encoder import StaticEncoder
+    from retriever.errors import InvalidInputError
+
+    if teacher and reranker:
+        raise InvalidInputError("--teacher and --reranker exclude each other: give the one to learn from")
+    documents, start = _documents(directory)
+    result = distillation.adapt(
+        StaticEncoder.load(encoder or start),
+        documents,
+        teacher=_reranker(reranker) if reranker else teacher,
+        progress=say,
+    )
+    if result.changes:
+        result.encoder.save(out)
+    if as_json:
+        facts = {"before": result.before, "after": result.after, "held_back": result.held_back}
+        print_json({"changes": list(result.changes), **facts, "path": str(out) if result.changes else None})
+        return
+    if result.changes:
+        say(
+            f"{', '.join(result.changes)}: nDCG@10 on {result.held_back} held-back questions "
+            f"{result.before:.3f} → {result.after:.3f}; the encoder is in {out}; use it with --encoder {out}"
+        )
+    else:
+        say(
+            f"nothing did better than the encoder as it is ({result.before:.3f} on {result.held_back} "
+            f"held-back questions); nothing was written"
+        )
+
+
+def _documents(directory: Path) -> tuple[Iterable[Document], str | None]:
+    """Return the documents of a collection with its encoder, or those of a source."""
+    from retriever.errors import CollectionNotFoundError
+    from retriever.ingest import read_sources
+    from retriever.pipeline import Retriever
+
+    try:
+        with Retriever.open(directory) as retriever:
+            return list(retriever), retriever.config.encoder
+    except CollectionNotFoundError:
+        return read_sources([directory]), None
+
+
+def _reranker(name: str) -> Any:
+    """Load a cross-encoder."""
+    from rerank import load_reranker
+    from retriever.config import BUNDLED
+    from retriever.loading import BUNDLED_RERANKER
+
+    return load_reranker(BUNDLED_RERANKER if name == BUNDLED else name)
+
+
+def _texts(paths: list[Path]) -> Iterator[str]:
+    """Yield the texts of sources."""
+    from retriever.ingest import read_sources
+
+    for document in read_sources(paths):
+        yield f"{document.title}\n{document.text}" if document.title else document.text
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the non-empty lines of a file."""
+    from retriever.errors import SourceError
+
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"cannot read words from {path}: {error}") from error
+
+
+def _require_torch() -> None:
+    """Raise where the extra is not installed, before anything is done."""
+    from importlib.util import find_spec
+
+    from retriever.errors import MissingExtraError
+
+    missing = [name for name in ("torch", "transformers", "scipy") if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"{', '.join(missing)} not installed; run: pip install 'two-stage-retriever[distill]'"
+        )
+
+
+@contextmanager
+def _bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal, and nothing elsewhere."""
+    from rich.progress import Progress
+
+    from retriever.cli.console import messages
+
+    with Progress(console=messages, transient=True, disable=not messages.is_terminal) as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,33 @@
+"""Checks of what a caller passes to a search, made before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from retriever.errors import InvalidInputError, InvalidTypeError
+
+
+def check_query(query: object) -> None:
+    """Refuse what is no question."""
+    if not isinstance(query, str):
+        raise InvalidTypeError(f"the query is a {type(query).__name__}, not a string")
+    if not query.strip():
+        raise InvalidInputError("the query is empty; ask for something")
+
+
+def check_count(name: str, value: object) -> None:
+    """Refuse what is no whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidTypeError(f"{name} is a {type(value).__name__}, not a whole number")
+    if value < 1:
+        raise InvalidInputError(f"{name} is {value}; it must be at least 1")
+
+
+def check_number(name: str, value: object, wanted: str, fits: Callable[[float], bool]) -> None:
+    """Refuse what is no number or out of range; None is fine."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidTypeError(f"{name} is a {type(value).__name__}, not a number")
+    if not fits(value):
+        raise InvalidInputError(f"{name} is {value}; give {wanted}")

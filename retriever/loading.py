@@ -1,0 +1,33 @@
+"""The models that a configuration names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rerank.protocol import Reranker
+from retriever.config import BUNDLED, RetrieverConfig
+from retriever.encoder import StaticEncoder
+from retriever.errors import ConfigError
+
+BUNDLED_RERANKER = Path(__file__).parent / "models" / "reranker"
+
+
+def load_encoder(config: RetrieverConfig) -> StaticEncoder:
+    """Load the encoder that a configuration names, at the width it asks for."""
+    encoder = StaticEncoder.load(None if config.encoder == BUNDLED else config.encoder)
+    if config.dimensions is None:
+        return encoder
+    if config.dimensions > encoder.dimensions:
+        raise ConfigError(
+            f"dimensions is {config.dimensions}, but the encoder {config.encoder!r} has {encoder.dimensions}"
+        )
+    return encoder.truncate(config.dimensions)
+
+
+def load_reranker(config: RetrieverConfig) -> Reranker | None:
+    """Load the reranker that a configuration names; None where it names none."""
+    if config.reranker is None:
+        return None
+    from rerank import load_reranker as load  # brings a runtime, which many never need
+
+    return load(BUNDLED_RERANKER if config.reranker == BUNDLED else config.reranker)

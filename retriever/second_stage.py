@@ -1,0 +1,111 @@
+"""The second stage: a reranker reads the short list, and its say is blended with the first stage's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.budget import CostModel, score_within
+from rerank.calibration import Calibration
+from rerank.protocol import PairReranker, Reranker
+from retriever.errors import InvalidInputError, ModelError
+from retriever.fusion import blend
+from retriever.types import Candidate, StageScore
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of one query's candidates.
+
+    :param order: places of the candidates, best first.
+    :param scores: final score of each candidate, in the candidates' own order.
+    :param reranked: the reranker's rank and score by place; places it did not read are missing.
+    """
+
+    order: list[int]
+    scores: FloatArray
+    reranked: dict[int, StageScore]
+
+
+def score_all(
+    reranker: Reranker, queries: Sequence[str], found: Sequence[Sequence[Candidate]]
+) -> list[FloatArray]:
+    """Score every query's candidates, all pairs together where the reranker can.
+
+    :return: logits, one array a query.
+    :raises ModelError: if the reranker returns anything but one finite number a passage.
+    """
+    texts = [[candidate.rerank_text for candidate in candidates] for candidates in found]
+    if isinstance(reranker, PairReranker):
+        pairs = [(query, text) for query, passages in zip(queries, texts, strict=True) for text in passages]
+        scores = _checked(reranker, reranker.score_pairs(pairs) if pairs else [], len(pairs))
+        return np.split(scores, np.cumsum([len(passages) for passages in texts])[:-1])
+    return [
+        _checked(reranker, reranker.score(query, passages) if passages else [], len(passages))
+        for query, passages in zip(queries, texts, strict=True)
+    ]
+
+
+def score_in_time(
+    reranker: Reranker, query: str, candidates: Sequence[Candidate], *, left_ms: float, cost: CostModel
+) -> FloatArray:
+    """Score the first candidates, as many as the time left allows.
+
+    :return: logits of those that were scored; the others come after them.
+    """
+    if left_ms <= 0:
+        return np.empty(0, dtype=np.float32)
+    texts = [candidate.rerank_text for candidate in candidates]
+    bought = score_within(reranker, query, texts, budget_ms=left_ms, cost=cost)
+    return _checked(reranker, bought.scores[: bought.scored], bought.scored)
+
+
+def decide(candidates: Sequence[Candidate], logits: FloatArray, weight: float) -> Decision:
+    """Order candidates by the blend of both stages; what was not read stays below what was.
+
+    :param candidates: in first-stage order.
+    :param logits: the reranker's scores of the first of them; may be fewer, or none.
+    :param weight: share of the reranker, 0 to 1.
+    """
+    fused = np.asarray([candidate.fused.score for candidate in candidates], dtype=np.float32)
+    depth = len(logits)
+    if depth == 0:
+        return Decision(list(range(len(candidates))), fused, {})
+    scores = blend(fused[:depth], logits, weight)
+    order = np.argsort(-scores, kind="stable").tolist()
+    by_logit = np.argsort(-logits, kind="stable").tolist()
+    reranked = {i: StageScore(rank, float(logits[i])) for rank, i in enumerate(by_logit, start=1)}
+    # Shifted, so that scores fall in the order of ranks over the whole list.
+    below = fused[depth:] - fused[depth - 1 : depth] + scores.min()
+    return Decision([*order, *range(depth, len(candidates))], np.concatenate([scores, below]), reranked)
+
+
+def calibration_of(reranker: Reranker | None, *, needed: bool) -> Calibration | None:
+    """Return the map from logits to probabilities that was fitted with a reranker.
+
+    :raises InvalidInputError: if it is needed and there is none.
+    """
+    calibration = None if reranker is None else Calibration.from_config(getattr(reranker, "config", {}))
+    if needed and calibration is None:
+        raise InvalidInputError(
+            "min_probability needs a reranker with a fitted calibration, such as the bundled one; "
+            "rerank with that, or leave min_probability out"
+        )
+    return calibration
+
+
+def _checked(reranker: Reranker, scores: object, expected: int) -> FloatArray:
+    """Refuse scores that would silently put results in a wrong order."""
+    array = np.asarray(scores, dtype=np.float32)
+    if array.shape != (expected,) or not np.isfinite(array).all():
+        raise ModelError(
+            f"{type(reranker).__name__} returned scores of shape {array.shape}"
+            f"{'' if np.isfinite(array).all() else ' with NaN or infinity'} for {expected} passages; "
+            "score must return one finite number a passage"
+        )
+    return array
