@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,7 @@ _DATABASE, _VECTORS, _LEXICAL, _LOCK = "documents.sqlite", "vectors", "lexical",
 _BATCH = (
     2048  # documents a transaction: large enough to fill the encoder's threads, small enough to lose little
 )
+_BATCH_SECONDS = 2.0  # what a stopped process loses of documents that are slow to read, such as PDF
 _SAMPLE = 2048  # passages; leaves 1.6 % of error on a standard deviation
 _PERSIST_EVERY = 100_000  # passages; replaying that many after a crash takes seconds
 
@@ -204,9 +205,8 @@ class Collection:
         """
         self._check_open()
         self._become_writer()
-        remaining = iter(docs)
         summary, done = WriteSummary(), 0
-        while batch := list(islice(remaining, _BATCH)):
+        for batch in _batches(docs):
             with self._writing:
                 summary += self._write_batch(batch, replace=replace)
             done += len(batch)
@@ -492,3 +492,16 @@ class Collection:
         self._file_lock = lock
         self._see_others()
         return True
+
+
+def _batches(docs: Iterable[Document]) -> Iterator[list[Document]]:
+    """Yield documents by the batch, a smaller one where they come slowly."""
+    batch: list[Document] = []
+    started = time.monotonic()
+    for doc in docs:
+        batch.append(doc)
+        if len(batch) >= _BATCH or time.monotonic() - started > _BATCH_SECONDS:
+            yield batch
+            batch, started = [], time.monotonic()
+    if batch:
+        yield batch

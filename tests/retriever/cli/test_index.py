@@ -189,3 +189,18 @@ def test_ctrl_c_says_what_is_safe_and_exits_130(run, many, tmp_path, encoder_fol
     assert "documents of this run are safe in" in stderr
     assert "Traceback" not in stderr
     assert facts(run("index", many, "--out", folder, "--json"))["documents"] == COUNT
+
+
+def test_documents_that_come_slowly_are_safe_soon(run, notes, tmp_path, encoder_folder, monkeypatch):
+    monkeypatch.setattr("retriever.collection._BATCH_SECONDS", 0.0)
+    monkeypatch.setattr("retriever.ingest.reading.read_html", stop)
+    folder = tmp_path / "collection"
+    result = run("index", notes, "--out", folder, "--encoder", encoder_folder)
+    assert result.exit_code == 130
+    assert "1 documents of this run are safe" in result.stderr
+    with Retriever.open(folder) as retriever:
+        assert [document.id for document in retriever] == ["cat.md"]
+
+
+def stop(*_):
+    raise KeyboardInterrupt
