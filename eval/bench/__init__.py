@@ -1,0 +1,1 @@
+"""Benchmarks: speed and quality of the parts, each with a committed result."""

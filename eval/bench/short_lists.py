@@ -1,0 +1,101 @@
+"""What the first stage hands to a reranker, kept apart so that rerankers are compared on the very same lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.datasets import Dataset
+from eval.metrics import score
+from rerank.protocol import PairReranker
+from retriever import Retriever
+from retriever.fusion import blend
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ShortLists:
+    """Candidates of every query of a data set.
+
+    :param name: the data set's.
+    :param qrels: query id to document id to grade.
+    :param queries: query id to text.
+    :param ids: query id to document ids, best first.
+    :param texts: what a reranker reads of each.
+    :param scores: the first stage's scores, float32.
+    """
+
+    name: str
+    qrels: Mapping[str, Mapping[str, int]]
+    queries: Mapping[str, str]
+    ids: Mapping[str, list[str]]
+    texts: Mapping[str, list[str]]
+    scores: Mapping[str, FloatArray]
+
+    @classmethod
+    def of(cls, data: Dataset, retriever: Retriever, depth: int) -> ShortLists:
+        """Ask the first stage for every query.
+
+        :param data: queries and judgments.
+        :param retriever: over the data set's corpus.
+        :param depth: candidates a query.
+        :return: the lists.
+        """
+        names = list(data.queries)
+        found = retriever.first_stage([data.queries[name] for name in names], limit=depth)
+        return cls(
+            data.name,
+            data.qrels,
+            data.queries,
+            {name: [one.id for one in some] for name, some in zip(names, found, strict=True)},
+            {name: [one.rerank_text for one in some] for name, some in zip(names, found, strict=True)},
+            {
+                name: np.array([one.fused.score for one in some], np.float32)
+                for name, some in zip(names, found, strict=True)
+            },
+        )
+
+    def logits(self, reranker: PairReranker) -> dict[str, FloatArray]:
+        """Score every pair, all queries together.
+
+        :param reranker: scores them.
+        :return: query id to float32 logits.
+        """
+        pairs = [(self.queries[name], text) for name, texts in self.texts.items() for text in texts]
+        flat = reranker.score_pairs(pairs)
+        ends = np.cumsum([len(texts) for texts in self.texts.values()])[:-1]
+        return dict(zip(self.texts, np.split(flat, ends), strict=True))
+
+    def ndcg(
+        self, logits: Mapping[str, FloatArray] | None = None, weight: float = 1.0, depth: int | None = None
+    ) -> float:
+        """Measure nDCG@10.
+
+        :param logits: of every candidate; None leaves the first stage's order.
+        :param weight: share of the reranker in the blend of z-scores.
+        :param depth: leading candidates that are reranked; None for all.
+        :return: the mean over the queries.
+        """
+        return score(self.qrels, {name: self._order(name, logits, weight, depth) for name in self.ids}, ["nDCG@10"]).mean(
+            "nDCG@10"
+        )
+
+    def _order(
+        self, name: str, logits: Mapping[str, FloatArray] | None, weight: float, depth: int | None
+    ) -> Sequence[str]:
+        """Document ids of one query in their final order."""
+        ids = self.ids[name]
+        if logits is None:
+            return ids
+        top = len(ids) if depth is None else min(depth, len(ids))
+        final = blend(self.scores[name][:top], logits[name][:top], weight)
+        return [ids[row] for row in np.argsort(-final, kind="stable")] + ids[top:]
+
+    def relevant(self, name: str) -> NDArray[np.bool_]:
+        """Which candidates of a query are relevant."""
+        grades = self.qrels[name]
+        return np.array([grades.get(one, 0) > 0 for one in self.ids[name]])

@@ -1,0 +1,198 @@
+"""Reranking inside a time budget: what a pair costs on this machine, how deep and how wide that allows.
+
+The cost of a pair is learnt from the calls that are made anyway. Scoring goes through the candidates best first, in slices
+small enough that the clock can be looked at in between; what the budget does not reach stays unscored.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.errors import InvalidInputError
+from rerank.protocol import FloatArray, Reranker
+
+BUCKET = 32  # tokens: lengths within a bucket cost about the same
+WINDOWS = (64, 96, 128, 192, 256, 384, 512)  # tokens, those below the model's own are tried when time is short
+SLICES = (4, 8, 16)  # pairs a slice: the first is small, because nothing is known of the machine yet
+MEMORY = 0.2  # weight of the newest measurement: follows a machine that gets busy within a few calls
+CAUTION = 1.25  # a slice is begun only if it would end in time were it this much slower than expected
+FIRST_GUESS = 0.06  # milliseconds a token before anything is measured: a slow laptop core
+LEAST_DEPTH = 10  # passages that are worth a narrower window
+
+
+@runtime_checkable
+class WindowedReranker(Protocol):
+    """A reranker that can count tokens and read less of a long passage when told to."""
+
+    window: int
+
+    def score(self, query: str, passages: Sequence[str], *, window: int | None = None) -> FloatArray:
+        """Score passages, reading at most `window` tokens at once."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Count the tokens of texts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetedScores:
+    """What a budget bought.
+
+    :param scores: float32 logits, NaN where a passage was not scored.
+    :param scored: how many were; they are the first ones.
+    :param window: tokens read at once; None where the reranker has no window.
+    :param elapsed_ms: time it took, in milliseconds.
+    """
+
+    scores: FloatArray
+    scored: int
+    window: int | None
+    elapsed_ms: float
+
+
+class CostModel:
+    """Milliseconds a pair takes by its token count, learnt while scoring; safe for many threads.
+
+    :param path: a JSON file that keeps what was learnt; None forgets it with the process.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path, self._lock = path, threading.Lock()
+        self._cost: dict[int, float] = {}
+        if path is not None and path.is_file():
+            try:
+                kept = json.loads(path.read_text(encoding="utf-8"))
+                self._cost = {int(bucket): float(cost) for bucket, cost in kept.items()}
+            except (ValueError, AttributeError, TypeError):
+                self._cost = {}  # a cost that cannot be read is learnt again
+
+    def predict(self, tokens: NDArray[np.int64]) -> float:
+        """Predict how long pairs take.
+
+        :param tokens: of query and passage together, for each pair.
+        :return: milliseconds, all pairs together.
+        """
+        with self._lock:
+            return float(sum(self._one(int(count)) for count in tokens))
+
+    def learn(self, tokens: NDArray[np.int64], milliseconds: float) -> None:
+        """Take in how long pairs took.
+
+        :param tokens: of query and passage together, for each pair scored in one call.
+        :param milliseconds: what the call took.
+        """
+        if not len(tokens):
+            return
+        with self._lock:
+            expected = sum(self._one(int(count)) for count in tokens)
+            for bucket in {_bucket(int(count)) for count in tokens}:
+                cost = self._one(bucket * BUCKET)
+                fresh = cost * milliseconds / expected
+                self._cost[bucket] = fresh if bucket not in self._cost else cost + MEMORY * (fresh - cost)
+
+    def save(self) -> None:
+        """Write what was learnt to the file, if there is one."""
+        if self._path is not None:
+            with self._lock:
+                self._path.write_text(json.dumps(self._cost), encoding="utf-8")
+
+    def _one(self, count: int) -> float:
+        """Milliseconds of one pair: its bucket's, or scaled by length from the nearest bucket known."""
+        bucket = _bucket(count)
+        if bucket in self._cost:
+            return self._cost[bucket]
+        if not self._cost:
+            return FIRST_GUESS * bucket * BUCKET
+        nearest = min(self._cost, key=lambda known: abs(known - bucket))
+        return self._cost[nearest] * bucket / nearest
+
+
+def score_within(
+    reranker: Reranker,
+    query: str,
+    passages: Sequence[str],
+    *,
+    budget_ms: float,
+    cost: CostModel,
+    clock: Callable[[], float] = time.perf_counter,
+) -> BudgetedScores:
+    """Score the leading passages, as many as the budget allows.
+
+    :param reranker: any; one with a window reads less of each passage when few would be reached otherwise.
+    :param query: the question.
+    :param passages: n texts, best candidates first.
+    :param budget_ms: milliseconds from the call to the return.
+    :param cost: what pairs cost here; keep one a reranker.
+    :param clock: seconds, for tests.
+    :return: the scores, and how deep they go.
+    :raises InvalidInputError: if the budget is not a positive number.
+    """
+    if not budget_ms > 0:
+        raise InvalidInputError(f"budget_ms is {budget_ms}; give milliseconds above 0")
+    started = clock()
+    scores = np.full(len(passages), np.nan, dtype=np.float32)
+    window, tokens = _plan(reranker, query, passages, budget_ms, cost)
+    call: Any = reranker.score
+    options = {} if window is None else {"window": window}
+    done, slice_number = 0, 0
+    while done < len(passages):
+        left = budget_ms - (clock() - started) * 1e3
+        size = _slice(tokens[done:], left, cost, SLICES[min(slice_number, len(SLICES) - 1)])
+        if size == 0:
+            break
+        began = clock()
+        scores[done : done + size] = call(query, passages[done : done + size], **options)
+        cost.learn(tokens[done : done + size], (clock() - began) * 1e3)
+        done, slice_number = done + size, slice_number + 1
+    return BudgetedScores(scores, done, window, (clock() - started) * 1e3)
+
+
+def _plan(
+    reranker: Reranker, query: str, passages: Sequence[str], budget_ms: float, cost: CostModel
+) -> tuple[int | None, NDArray[np.int64]]:
+    """Choose the widest window that reaches deep enough, and the tokens each pair will then have."""
+    if not isinstance(reranker, WindowedReranker):
+        # Four characters a token is English prose; only the proportion between passages matters here.
+        return None, np.array([(len(query) + len(text)) // 4 + 1 for text in passages], dtype=np.int64)
+    counts = reranker.count_tokens([query, *passages])
+    question, lengths = int(counts[0]) + 2, counts[1:] + 2
+    enough = min(len(passages), LEAST_DEPTH)
+    choices = [reranker.window, *(w for w in reversed(WINDOWS) if w < reranker.window)]
+    for window in choices:
+        tokens = _read(question, lengths, window)
+        if cost.predict(tokens[:enough]) * CAUTION <= budget_ms:
+            break
+    return window, tokens
+
+
+def _read(question: int, lengths: NDArray[np.int64], window: int) -> NDArray[np.int64]:
+    """Tokens read for each pair: a long passage is read in several windows, each with the query."""
+    asked = min(question, window // 2)
+    room = max(1, window - asked)
+    parts = np.minimum(np.ceil(lengths / (0.75 * room)), 4)
+    whole = lengths <= room
+    tokens: NDArray[np.int64] = np.where(whole, asked + lengths, parts * window).astype(np.int64)
+    return tokens
+
+
+def _slice(tokens: NDArray[np.int64], left_ms: float, cost: CostModel, most: int) -> int:
+    """How many of the next pairs end in time."""
+    size = min(most, len(tokens))
+    while size and cost.predict(tokens[:size]) * CAUTION > left_ms:
+        size //= 2
+    return size
+
+
+def _bucket(count: int) -> int:
+    """The bucket of a token count, from 1."""
+    return max(1, -(-count // BUCKET))
