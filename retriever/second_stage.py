@@ -44,7 +44,8 @@ def score_all(
     if isinstance(reranker, PairReranker):
         pairs = [(query, text) for query, passages in zip(queries, texts, strict=True) for text in passages]
         scores = _checked(reranker, reranker.score_pairs(pairs) if pairs else [], len(pairs))
-        return np.split(scores, np.cumsum([len(passages) for passages in texts])[:-1])
+        ends = np.cumsum([len(passages) for passages in texts], dtype=np.int64).tolist()
+        return [scores[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     return [
         _checked(reranker, reranker.score(query, passages) if passages else [], len(passages))
         for query, passages in zip(queries, texts, strict=True)
