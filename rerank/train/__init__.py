@@ -1,1 +1,25 @@
-"""Training of rerankers; needs the extra `train`."""
+"""Training of rerankers; needs the extra `train`.
+
+>>> from rerank.train import RankingList, train  # doctest: +SKIP
+>>> train([RankingList("q", ("right", "wrong"), (1.0, 0.0)), ...], start="encoder", out="mine")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from rerank.train.lists import RankingList, read_lists, write_lists
+from rerank.train.pairs import mine_lists, read_training_pairs
+
+__all__ = ["RankingList", "Settings", "Trained", "mine_lists", "read_lists", "read_training_pairs", "train", "write_lists"]
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs torch on first use (PEP 562)."""
+    if name in ("Trained", "train"):
+        from rerank.train import api
+
+        return getattr(api, name)
+    if name == "Settings":
+        from rerank.train.trainer import Settings
+
+        return Settings
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -121,6 +121,7 @@ class Trainer:
         self._optimizer = torch.optim.AdamW(self._groups(), weight_decay=0.01, fused=True)
         # On a CPU each worker has one core and its own lists: no thread then waits for another after every product.
         self._workers = 1 if self.device.type == "cuda" else min(torch.get_num_threads(), settings.lists)
+        self._pool = ThreadPoolExecutor(self._workers)  # kept: new threads a step would each keep memory of their own
         if self.device.type == "cpu":
             torch.set_num_threads(1)
         if self.device.type == "cuda" or shutil.which("g++") is not None:  # fusing needs a compiler
@@ -181,8 +182,7 @@ class Trainer:
         self._schedule()
         lists = self._next_lists()
         shares = [lists[first :: self._workers] for first in range(self._workers)]
-        with ThreadPoolExecutor(self._workers) as pool:
-            results = list(pool.map(self._gradient, shares))
+        results = list(self._pool.map(self._gradient, shares))
         weight = [len(share) / len(lists) for share in shares]
         for number, parameter in enumerate(self._trained.values()):
             parameter.grad = sum(  # type: ignore[assignment]

@@ -1,0 +1,126 @@
+"""`retriever rerank-train`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rerank.train.pairs import FirstStage
+
+DEFAULTS = "rerank.defaults"  # entry points: the bundled model and the first stage live on a higher floor
+
+
+class LabelLoss(StrEnum):
+    """What labels teach by."""
+
+    listwise = "listwise"
+    pairwise = "pairwise"
+
+
+class Mining(StrEnum):
+    """Where negatives come from."""
+
+    first_stage = "first-stage"
+    random = "random"
+
+
+def rerank_train(
+    pairs: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PAIRS",
+            help="JSONL, CSV or TSV with query, document, label (a missing label is a click), or ranking lists.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the reranker.", show_default=False)],
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Reranker or sentence encoder to start from.", show_default="the bundled reranker"),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of 16 lists.")] = 300,
+    layers: Annotated[int | None, typer.Option(min=2, help="Layers kept of an encoder.", show_default="all")] = None,
+    loss: Annotated[LabelLoss, typer.Option(help="What labels teach by.")] = LabelLoss.listwise,
+    negatives: Annotated[int, typer.Option(min=1, help="Wrong documents a query, given ones counted.")] = 7,
+    mining: Annotated[Mining, typer.Option(help="Where further negatives come from.")] = Mining.first_stage,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Train a reranker on your own judgments or clicks; interrupted, the same command goes on."""
+    _require_torch()
+    from rich.console import Console
+
+    from rerank.train import mine_lists, read_training_pairs
+    from rerank.train.api import train
+    from rerank.train.trainer import Settings
+
+    read = read_training_pairs(pairs)
+    if isinstance(read, dict):
+        lists = mine_lists(read, _first_stage() if mining is Mining.first_stage else None, negatives=negatives, seed=seed)
+    else:
+        lists = read
+    settings = Settings(
+        steps=steps, label_loss=loss.value, seed=seed, dev=min(300, len(lists) // 5), measure_every=max(1, steps // 5),
+        rate=5e-5, opening=0.1 if start is not None else 0.0,
+    )  # fmt: skip
+    with _bar(f"training on {len(lists):,} lists", steps) as progress:
+        done = train(lists, start=start or _bundled(), out=out, layers=layers, settings=settings, progress=progress)
+    console = Console()
+    if as_json:
+        console.print_json(json.dumps({"path": str(out), "lists": len(lists), "before": done.before, "after": done.after}))
+        return
+    before = f"{done.before['all']:.3f}" if done.before else "resumed"
+    console.print(f"dev nDCG@10 {before} -> {done.after['all']:.3f} on held-out lists")
+    console.print(f"the reranker is in {out}; use it with --reranker {out}")
+
+
+def _require_torch() -> None:
+    """Say which extra is missing before any work is done."""
+    from importlib.util import find_spec
+
+    from rerank.errors import MissingExtraError
+
+    if any(find_spec(name) is None for name in ("torch", "onnx")):
+        raise MissingExtraError("training needs torch and onnx; run: pip install 'two-stage-retriever[train]'")
+
+
+def _first_stage() -> FirstStage:
+    """The project's own first stage, which lives above this package."""
+    search: FirstStage = _default("first_stage")
+    return search
+
+
+def _bundled() -> Path:
+    """Folder of the bundled reranker."""
+    return Path(_default("model")())
+
+
+def _default(name: str) -> Any:
+    """What a higher floor offers under a name."""
+    from rerank.errors import MissingExtraError
+
+    entry = next(iter(entry_points(group=DEFAULTS, name=name)), None)
+    if entry is None:
+        raise MissingExtraError(f"no package offers {name!r} for rerank-train; pip install two-stage-retriever")
+    return entry.load()
+
+
+@contextmanager
+def _bar(title: str, total: int) -> Iterator[Callable[[int, float], None]]:
+    """A progress bar that is silent when not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda step, loss: bar.update(task, completed=step, description=f"{title}, loss {loss:.3f}")

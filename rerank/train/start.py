@@ -1,0 +1,95 @@
+"""Where a training starts: a reranker of this project, or a sentence encoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from rerank.errors import InvalidInputError, MissingExtraError, ModelError
+from rerank.folder import LATE_CROSSING, read_folder
+from rerank.train.model import Architecture, CrossEncoderModel
+
+JOIN = 2  # layers before the texts meet: enough to know the words, early enough to compare them
+
+
+def start_from(folder: Path, *, layers: int | None = None) -> tuple[CrossEncoderModel, Tokenizer]:
+    """Load the weights that a training starts from.
+
+    :param folder: a reranker of this project, or a sentence encoder of BERT's shape.
+    :param layers: keep so many of the encoder's layers, evenly spread, the last among them; None keeps all. A
+        reranker cannot be cut.
+    :return: the model and its tokenizer.
+    :raises ModelError: if it is neither.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config.get("format") == LATE_CROSSING:
+        if layers not in (None, config["architecture"]["layers"]):
+            raise InvalidInputError(f"{folder} has {config['architecture']['layers']} layers; start from an encoder")
+        return from_reranker(folder)
+    if config.get("model_type") != "bert" or not (folder / "model.safetensors").is_file():
+        raise ModelError(f"{folder} is neither a reranker of this project nor a BERT encoder in safetensors")
+    every = int(config["num_hidden_layers"])
+    kept = spread_layers(every, layers or every)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return CrossEncoderModel.from_encoder(folder, layers=kept, join=min(JOIN, len(kept) - 1)), tokenizer
+
+
+def spread_layers(every: int, kept: int) -> tuple[int, ...]:
+    """Choose layers evenly, the first and the last among them.
+
+    :param every: layers there are.
+    :param kept: layers wanted.
+    :return: their numbers.
+    :raises InvalidInputError: if more are wanted than there are, or fewer than two.
+    """
+    if not 2 <= kept <= every:
+        raise InvalidInputError(f"{kept} layers are wanted of {every}; give 2 to {every}")
+    return tuple(int(row) for row in np.rint(np.linspace(0, every - 1, kept)))
+
+
+def from_reranker(folder: Path) -> tuple[CrossEncoderModel, Tokenizer]:
+    """Read the weights back out of a reranker's 8-bit graph.
+
+    :param folder: a reranker of this project.
+    :return: the model in float32, rounded as the graph is, and its tokenizer.
+    :raises MissingExtraError: if onnx is not installed.
+    :raises ModelError: if the graph does not hold the model that the configuration says.
+    """
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError as error:
+        raise MissingExtraError("reading a graph needs onnx: pip install 'two-stage-retriever[train]'") from error
+    read = read_folder(folder)
+    graph = onnx.load(str(read.graph)).graph
+    stored = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
+    model = CrossEncoderModel(Architecture(**read.config["architecture"]))
+    state = {}
+    for name, old in model.state_dict().items():
+        value = _tensor(stored, name)
+        if value is None or value.size != old.numel():
+            raise ModelError(f"{read.graph} does not hold {name} as config.json describes it; fetch the model again")
+        state[name] = torch.from_numpy(np.array(value, dtype=np.float32)).reshape(old.shape)
+    model.load_state_dict(state)
+    return model, read.tokenizer
+
+
+def _tensor(stored: dict[str, np.ndarray], name: str) -> np.ndarray | None:  # type: ignore[type-arg]
+    """One of the model's tensors, as the graph holds it: plain, in 8 bits, or turned round."""
+    if name in stored:
+        return stored[name]
+    if name == "segments":
+        return np.stack([stored["segments.0"], stored["segments.1"]])
+    if name == "words.weight":
+        return stored["words.steps"].astype(np.float32) * stored["words.scale"]
+    place = name.removesuffix(".weight")
+    if f"{place}.steps" in stored:
+        turned = stored[f"{place}.steps"].astype(np.float32) * stored[f"{place}.scale"]
+        return np.ascontiguousarray(turned.T)
+    if f"{place}.matrix" in stored:
+        return np.ascontiguousarray(stored[f"{place}.matrix"].T)
+    return None
