@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class _Block:
 
 
 class FastPath:
-    """The compiled half of an encoder; it encodes what can be told apart into words and says what it could not.
+    """The compiled half of an encoder: encodes what can be told apart into words, says what could not.
 
     :param tokenizer: one that neither pads nor cuts.
     :param unknown: id of the unknown token, or None.
@@ -76,12 +77,12 @@ class FastPath:
         """
         if self._memory is None:
             return list(range(len(texts)))
-        most = _NO_LIMIT if limit is None else limit
+        memory, most = self._memory, _NO_LIMIT if limit is None else limit
         if len(texts) == 1:
-            return self._encode_block(_one_text(texts[0]), most, unit, out)
+            return self._encode_block(memory, _one_text(texts[0]), most, unit, out)
 
         def encode_block(first: int, last: int) -> list[int]:
-            return self._encode_block(_as_block(texts[first:last]), most, unit, out[first:last])
+            return self._encode_block(memory, _as_block(texts[first:last]), most, unit, out[first:last])
 
         return _over_blocks(texts, threads, encode_block)
 
@@ -122,15 +123,19 @@ class FastPath:
                 ),
             )
             counted[first:last] = counts[:, 0]
-            for index, (start, count) in enumerate(zip(block.starts.tolist(), counts[:, 1].tolist(), strict=False)):
+            for index, (start, count) in enumerate(
+                zip(block.starts.tolist(), counts[:, 1].tolist(), strict=False)
+            ):
                 tokens[first + index] = ids[2 * start + 128 * index :][:count]
             return left
 
         return tokens, counted, _over_blocks(texts, threads, list_block)
 
-    def _encode_block(self, block: _Block, limit: int, unit: bool, out: NDArray[np.float32]) -> list[int]:
+    def _encode_block(
+        self, memory: WordMemory, block: _Block, limit: int, unit: bool, out: NDArray[np.float32]
+    ) -> list[int]:
         """Encode the texts of a block; return the positions of those left to the tokenizer."""
-        memory, rules, model = self._memory, self._rules, self._model
+        rules, model = self._rules, self._model
         ids = np.empty(min(limit, block.longest) + 128, dtype=np.int32)
         data, starts, states, misses = block.data, block.starts, block.states, block.misses
         return _until_known(
@@ -142,7 +147,12 @@ class FastPath:
         )
 
     def pool(
-        self, ids: NDArray[np.int32], starts: NDArray[np.int64], unit: bool, rows: Sequence[int], out: NDArray[np.float32]
+        self,
+        ids: NDArray[np.int32],
+        starts: NDArray[np.int64],
+        unit: bool,
+        rows: Sequence[int],
+        out: NDArray[np.float32],
     ) -> None:
         """Write the vectors of texts whose known tokens are given; see `kernels.pool_texts`."""
         pool_texts(self._model, ids, starts, unit, np.asarray(rows, dtype=np.int64), out)
@@ -165,7 +175,7 @@ def _over_blocks(texts: Sequence[str], threads: int, work: Callable[[int, int], 
     if len(texts) == 1:
         return work(0, 1)
     bounds = _block_bounds(texts)
-    spans = list(zip(bounds, bounds[1:], strict=False))
+    spans = list(pairwise(bounds))
     if threads == 1 or len(spans) == 1:
         results = [work(first, last) for first, last in spans]
     else:

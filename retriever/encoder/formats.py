@@ -37,7 +37,11 @@ _HUB_FILES = [
     "0_StaticEmbedding/model.safetensors",
     "0_StaticEmbedding/tokenizer.json",
 ]
-_MAPPED_DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I8": np.dtype("i1")}
+_MAPPED_DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "I8": np.dtype("i1"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,9 @@ def resolve_folder(path_or_hub_id: str | Path) -> Path:
         return folder
     name = str(path_or_hub_id)
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise ModelNotFoundError(f"no model folder at {name!r}: give an existing folder or a hub id 'owner/name'")
+        raise ModelNotFoundError(
+            f"no model folder at {name!r}: give an existing folder or a hub id 'owner/name'"
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -96,8 +102,8 @@ def read_model(folder: Path) -> ModelParts:
     tensors = _read_tensors(table_folder / "model.safetensors")
     if tensor not in tensors:
         raise ModelError(
-            f"{table_folder / 'model.safetensors'} has no tensor {tensor!r} (it has {', '.join(sorted(tensors))}): "
-            "not a static model; give a model2vec or StaticEmbedding folder"
+            f"{table_folder / 'model.safetensors'} has no tensor {tensor!r} "
+            f"(it has {', '.join(sorted(tensors))}): not a static model; give a model2vec or StaticEmbedding folder"
         )
     tokenizer = _read_tokenizer(table_folder / "tokenizer.json")
     config = _read_json(config_file)
@@ -198,7 +204,8 @@ def _map_tensor(path: Path, entry: dict[str, Any], data_start: int) -> NDArray[A
     shape, kind = tuple(entry["shape"]), entry["dtype"]
     dtype = _MAPPED_DTYPES.get(kind)
     if dtype is not None and (data_start + start) % dtype.itemsize == 0 and stop > start:
-        return np.memmap(path, dtype=dtype, mode="r", offset=data_start + start, shape=shape).view(np.ndarray)
+        mapped = np.memmap(path, dtype=dtype, mode="r", offset=data_start + start, shape=shape)
+        return np.asarray(mapped)
     with path.open("rb") as raw:
         raw.seek(data_start + start)
         return _convert(raw.read(stop - start), kind, path).reshape(shape)
@@ -221,7 +228,7 @@ def _read_tokenizer(path: Path) -> Tokenizer:
     """Return the tokenizer of a folder."""
     try:
         return Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001 - the library raises bare Exception for a damaged file
+    except Exception as error:
         raise ModelError(f"{path} is not a tokenizer: {error}; copy the model again") from error
 
 

@@ -40,7 +40,7 @@ _0, _1, _16, _31, _32 = (np.uint64(x) for x in (0, 1, 16, 31, 32))
 def compiled(function: Any) -> Any:
     """Compile without the GIL; keep the machine code on disk where there is a place for it."""
     # Nothing here allocates; without numba's reference counts a call costs a quarter.
-    options = {"nogil": True, "_nrt": False}
+    options: dict[str, Any] = {"nogil": True, "_nrt": False}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder can be written: every process compiles for itself
@@ -49,11 +49,12 @@ def compiled(function: Any) -> Any:
 
 def part(function: Any) -> Any:
     """Compile a function that only compiled code calls."""
-    return njit(nogil=True, _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    options: dict[str, Any] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(nogil=True, **options)(function)
 
 
 @part
-def _short_key(data: Any, begin: int, length: int) -> tuple[Any, Any]:
+def _short_key(data: Any, begin: Any, length: Any) -> Any:
     """Return up to 16 bytes of a word as two numbers, zeros behind its end."""
     return (
         load_u64(data, begin) & _MASKS[min(length, 8)],
@@ -62,7 +63,7 @@ def _short_key(data: Any, begin: int, length: int) -> tuple[Any, Any]:
 
 
 @part
-def _long_key(data: Any, begin: int, length: int) -> tuple[Any, Any]:
+def _long_key(data: Any, begin: Any, length: Any) -> Any:
     """Return a 128-bit hash of a word of more than 16 bytes."""
     first, second = _MIX_1, _MIX_2
     for position in range(begin, begin + length - 8, 8):
@@ -76,7 +77,7 @@ def _long_key(data: Any, begin: int, length: int) -> tuple[Any, Any]:
 
 
 @part
-def _home(first: Any, second: Any, slots: Any) -> int:
+def _home(first: Any, second: Any, slots: Any) -> Any:
     """Return where the search for a key begins."""
     mixed = (first * _MIX_1) ^ (second * _MIX_2)
     mixed = (mixed ^ (mixed >> _32)) * _MIX_3
@@ -84,16 +85,16 @@ def _home(first: Any, second: Any, slots: Any) -> int:
 
 
 @part
-def same_bytes(data: Any, begin: int, keys: Any, where: int, length: int) -> bool:
+def same_bytes(data: Any, begin: Any, keys: Any, where: Any, length: Any) -> Any:
     """Compare a long word with a remembered one."""
-    for offset in range(length):
+    for offset in range(length):  # noqa: SIM110 - numba compiles no generators
         if data[begin + offset] != keys[where + offset]:
             return False
     return True
 
 
 @part
-def find(data: Any, begin: int, length: int, slots: Any, keys: Any) -> Any:
+def find(data: Any, begin: Any, length: Any, slots: Any, keys: Any) -> Any:
     """Return what is remembered of a word (never 0), or 0."""
     first, second = _long_key(data, begin, length) if length > 16 else _short_key(data, begin, length)
     slot = _home(first, second, slots)
@@ -112,7 +113,9 @@ def find(data: Any, begin: int, length: int, slots: Any, keys: Any) -> Any:
 
 
 @part
-def remember(data: Any, begin: int, length: int, ids: Any, count: int, plain: bool, words: Any, used: Any) -> bool:
+def remember(
+    data: Any, begin: Any, length: Any, ids: Any, count: Any, plain: Any, words: Any, used: Any
+) -> Any:
     """Store a new word with its token ids; False where the memory is full. For one writer at a time.
 
     :param plain: the word cannot be part of an added token.
@@ -146,7 +149,7 @@ def remember(data: Any, begin: int, length: int, ids: Any, count: int, plain: bo
 
 
 @part
-def _next_part(data: Any, begin: int, stop: int, behaviour: Any) -> tuple[int, int]:
+def _next_part(data: Any, begin: Any, stop: Any, behaviour: Any) -> Any:
     """Return the first part of a run with non-ASCII characters: up to one that stands apart, or that one."""
     position, start = begin, begin
     while position < stop:
@@ -155,11 +158,13 @@ def _next_part(data: Any, begin: int, stop: int, behaviour: Any) -> tuple[int, i
             size = 4
         elif lead >= 0xE0:
             size = 3
-            kind = behaviour[((lead & 15) << 12) | ((data[position + 1] & 63) << 6) | (data[position + 2] & 63)]
+            kind = behaviour[
+                ((lead & 15) << 12) | ((data[position + 1] & 63) << 6) | (data[position + 2] & 63)
+            ]
         elif lead >= 0xC0:
             size = 2
             kind = behaviour[((lead & 31) << 6) | (data[position + 1] & 63)]
-        if kind == APART or kind == SPACE:
+        if kind in (APART, SPACE):
             if position > start:
                 return start, position
             if kind == APART:
@@ -170,7 +175,7 @@ def _next_part(data: Any, begin: int, stop: int, behaviour: Any) -> tuple[int, i
 
 
 @part
-def _in_literal(data: Any, position: int, text: Any, rules: Any) -> bool:
+def _in_literal(data: Any, position: Any, text: Any, rules: Any) -> Any:
     """Tell whether an added token lies over this punctuation mark."""
     _, triggers, literals, literal_starts, anchors = rules
     if not triggers[data[position]]:
@@ -178,14 +183,14 @@ def _in_literal(data: Any, position: int, text: Any, rules: Any) -> bool:
     for index in range(literal_starts.size - 1):
         size = literal_starts[index + 1] - literal_starts[index]
         begin = position - anchors[index]
-        if begin >= text[0] and begin + size <= text[1]:
-            if same_bytes(data, begin, literals, literal_starts[index], size):
-                return True
+        inside = begin >= text[0] and begin + size <= text[1]
+        if inside and same_bytes(data, begin, literals, literal_starts[index], size):
+            return True
     return False
 
 
 @part
-def _take(found: Any, words: Any, limit: int, ids: Any, counted: int, kept: int) -> tuple[int, int]:
+def _take(found: Any, words: Any, limit: Any, ids: Any, counted: Any, kept: Any) -> Any:
     """Append a remembered word's known tokens to `ids`, as far as the limit allows."""
     _, _, pieces, unknown = words
     if found & _SIMPLE:
@@ -202,7 +207,7 @@ def _take(found: Any, words: Any, limit: int, ids: Any, counted: int, kept: int)
 
 @part
 def _scan_run(
-    data: Any, run: Any, text: Any, rules: Any, words: Any, limit: int, ids: Any, misses: Any, tally: Any
+    data: Any, run: Any, text: Any, rules: Any, words: Any, limit: Any, ids: Any, misses: Any, tally: Any
 ) -> Any:
     """Do what the short way in `scan_text` cannot: split, search on, note what is not remembered.
 
@@ -234,10 +239,10 @@ def _scan_run(
 
 
 @part
-def _run_end(data: Any, position: int, stop: int) -> int:
+def _run_end(data: Any, position: Any, stop: Any) -> Any:
     """Return where a long run of word bytes ends."""
     while position < stop:
-        spaces, marks, _ = classify_window(data, position)
+        spaces, marks = classify_window(data, position)
         step = lowest_bit(spaces | marks)
         position += step
         if step < 64:
@@ -246,7 +251,9 @@ def _run_end(data: Any, position: int, stop: int) -> int:
 
 
 @part
-def scan_text(data: Any, text: Any, rules: Any, words: Any, limit: int, ids: Any, misses: Any, missed: int) -> Any:
+def scan_text(
+    data: Any, text: Any, rules: Any, words: Any, limit: Any, ids: Any, misses: Any, missed: Any
+) -> Any:
     """Turn one text into token ids.
 
     :param data: uint8, texts with READ_AHEAD bytes after them.
@@ -263,7 +270,7 @@ def scan_text(data: Any, text: Any, rules: Any, words: Any, limit: int, ids: Any
     base, stop = text
     counted, kept, state = np.int64(0), np.int64(0), np.int64(DONE)  # else numba compiles for 0 itself
     while base < stop and counted < limit:
-        spaces, marks, wide = classify_window(data, base)
+        spaces, marks = classify_window(data, base)
         letters, step = ~(spaces | marks), np.int64(64)
         if stop - base <= 64:
             inner = _ALL >> np.uint64(64 - (stop - base))
@@ -293,7 +300,12 @@ def scan_text(data: Any, text: Any, rules: Any, words: Any, limit: int, ids: Any
             slot = _home(first, second, slots)
             found = load_acquire(slots, slot)
             expected = np.uint64(length) | _SIMPLE | (_1 << _16)
-            if (found & _LOW_32) == expected and slots[slot + 1] == first and slots[slot + 2] == second and length <= 16:
+            if (
+                (found & _LOW_32) == expected
+                and slots[slot + 1] == first
+                and slots[slot + 2] == second
+                and length <= 16
+            ):
                 ids[kept] = np.int64(found >> _32)
                 counted += 1
                 kept += 1
@@ -309,7 +321,7 @@ def scan_text(data: Any, text: Any, rules: Any, words: Any, limit: int, ids: Any
 
 
 @part
-def pool(model: Any, ids: Any, count: int, unit: bool, out: Any, row: int) -> None:
+def pool(model: Any, ids: Any, count: Any, unit: Any, out: Any, row: Any) -> None:
     """Write the mean of the tokens' rows to out[row], of length 1 where `unit`; zeros for no token.
 
     :param model: table (float32, int8, or float16 seen as uint16), factor and row of each token (or None).
@@ -345,14 +357,14 @@ def encode_texts(
     starts: Any,
     rules: Any,
     words: Any,
-    limit: int,
+    limit: Any,
     model: Any,
-    unit: bool,
+    unit: Any,
     states: Any,
     ids: Any,
     misses: Any,
     out: Any,
-) -> int:
+) -> Any:
     """Encode all PENDING texts whose words are remembered; return the number of words that are not."""
     missed = np.int64(0)
     for index in range(states.size):
@@ -370,8 +382,16 @@ def encode_texts(
 
 @compiled
 def list_tokens(
-    data: Any, starts: Any, rules: Any, words: Any, limit: int, states: Any, ids: Any, misses: Any, counts: Any
-) -> int:
+    data: Any,
+    starts: Any,
+    rules: Any,
+    words: Any,
+    limit: Any,
+    states: Any,
+    ids: Any,
+    misses: Any,
+    counts: Any,
+) -> Any:
     """Write the known tokens of all PENDING texts whose words are remembered.
 
     :param ids: written: those of text i begin at 2 * starts[i] + 128 * i.
@@ -394,7 +414,7 @@ def list_tokens(
 
 
 @compiled
-def pool_texts(model: Any, ids: Any, starts: Any, unit: bool, rows: Any, out: Any) -> None:
+def pool_texts(model: Any, ids: Any, starts: Any, unit: Any, rows: Any, out: Any) -> None:
     """Write the vectors of texts whose token ids are known.
 
     :param ids: known tokens, one text after another.

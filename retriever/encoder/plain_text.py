@@ -145,7 +145,9 @@ def _stays_inside(token: dict[str, Any], behaviour: NDArray[np.uint8]) -> bool:
     if token["single_word"]:  # it looks at its neighbours, and an underscore would be cut off
         return False
     return not any(
-        character in _ASCII_SPACE or character in _ASCII_MARKS or _kind(character, behaviour) in (APART, SPACE)
+        character in _ASCII_SPACE
+        or character in _ASCII_MARKS
+        or _kind(character, behaviour) in (APART, SPACE)
         for character in token["content"]
     )
 
@@ -183,4 +185,6 @@ def _word_pieces(model: dict[str, Any], folded: dict[str, str]) -> WordPieces | 
     """Return what cuts words of letters, or None where the tokenizer must be asked."""
     if model["type"] != "WordPiece" or model["unk_token"] not in model["vocab"]:
         return None
-    return WordPieces(model["vocab"], model["continuing_subword_prefix"], model["max_input_chars_per_word"], folded)
+    return WordPieces(
+        model["vocab"], model["continuing_subword_prefix"], model["max_input_chars_per_word"], folded
+    )

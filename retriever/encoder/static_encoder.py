@@ -251,8 +251,10 @@ class StaticEncoder:
             self._fast.pool(ids, starts, self._normalize, rows, vectors)
         return vectors
 
-    def _ask_tokenizer(self, texts: Sequence[str], limit: int | None) -> tuple[Ids, NDArray[np.int64], NDArray[np.int64]]:
-        """Return the known tokens of all texts, where each text's begin, and how many it has with unknown ones."""
+    def _ask_tokenizer(
+        self, texts: Sequence[str], limit: int | None
+    ) -> tuple[Ids, NDArray[np.int64], NDArray[np.int64]]:
+        """Return all known tokens, where each text's begin, and each text's number with unknown ones."""
         ids, starts = tokenize(self._tokenizer, [well_formed(text) for text in texts], limit)
         counts = np.diff(starts)
         if self._unknown_id is not None:
@@ -266,7 +268,7 @@ class StaticEncoder:
         return self._max_length if max_length is None else _checked_at_least_1("max_length", max_length)
 
     def _parts(self) -> ModelParts:
-        """Return what is saved: unknown tokens count for nothing, since sentence-transformers does not drop them."""
+        """Return what is saved; unknown tokens weigh nothing, as sentence-transformers does not drop them."""
         table, weights = self._table[:, : self._dimensions], self._weights
         if self._unknown_id is not None:
             if weights is not None:

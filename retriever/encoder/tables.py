@@ -68,7 +68,10 @@ def check_tokens(
 
 
 def quantized(
-    table: NDArray[Any], weights: NDArray[np.float32] | None, mapping: NDArray[np.int32] | None, dtype: TableType
+    table: NDArray[Any],
+    weights: NDArray[np.float32] | None,
+    mapping: NDArray[np.int32] | None,
+    dtype: TableType,
 ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
     """Store a table in another type.
 

@@ -51,7 +51,9 @@ def well_formed(text: str) -> str:
     return text
 
 
-def tokenize(tokenizer: Tokenizer, texts: Sequence[str], max_length: int | None) -> tuple[Ids, NDArray[np.int64]]:
+def tokenize(
+    tokenizer: Tokenizer, texts: Sequence[str], max_length: int | None
+) -> tuple[Ids, NDArray[np.int64]]:
     """Tokenize without special tokens.
 
     :param tokenizer: one that neither pads nor cuts.

@@ -9,11 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import cgutils
+from numba.core import types as _types
+from numba.extending import intrinsic as _intrinsic
 
+types: Any = _types  # names made at run time, unknown to type checkers
 _I8, _I64 = ir.IntType(8), ir.IntType(64)
 _WINDOW = 64
+
+
+def intrinsic(function: Any) -> Any:
+    """Make an operation; to a type checker it is anything."""
+    return _intrinsic(function)
 
 
 def _element_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
@@ -93,19 +100,18 @@ def _splat(value: int) -> Any:
 
 _SPACES = [(9, 10), (13, 13), (32, 32)]  # BERT's other controls vanish inside words
 _PUNCTUATION = [(33, 47), (58, 64), (91, 96), (123, 126)]
-_NON_ASCII = [(128, 255)]
 
 
 @intrinsic
 def classify_window(typingctx: Any, array: Any, index: Any) -> Any:
-    """Classify 64 bytes at once: bit i of (space, punctuation, non-ASCII) tells about array[index + i]."""
-    result = types.UniTuple(types.uint64, 3)
+    """Classify 64 bytes at once: bit i of (space, punctuation) tells about array[index + i]."""
+    result = types.UniTuple(types.uint64, 2)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _element_pointer(context, builder, signature.args[0], args[0], args[1])
         window_type = ir.VectorType(_I8, _WINDOW)
         window = builder.load(builder.bitcast(pointer, window_type.as_pointer()), align=1)
-        masks = [_in_ranges(builder, window, ranges) for ranges in (_SPACES, _PUNCTUATION, _NON_ASCII)]
+        masks = [_in_ranges(builder, window, ranges) for ranges in (_SPACES, _PUNCTUATION)]
         return context.make_tuple(builder, signature.return_type, masks)
 
     return result(array, types.int64), codegen
@@ -155,7 +161,9 @@ def _make_sum_rows(width: int) -> Any:
                     weight = builder.load(_element_pointer(context, builder, weights_type, args[1], token))
                     values = builder.fmul(values, _broadcast(builder, weight, width))
                 builder.store(builder.fadd(builder.load(total), values), total)
-            target = builder.gep(builder.bitcast(out_array.data, _I8.as_pointer()), [builder.mul(args[7], out_stride)])
+            target = builder.gep(
+                builder.bitcast(out_array.data, _I8.as_pointer()), [builder.mul(args[7], out_stride)]
+            )
             target = builder.gep(builder.bitcast(target, ir.FloatType().as_pointer()), [args[5]])
             builder.store(builder.load(total), builder.bitcast(target, vector.as_pointer()), align=4)
             return context.get_dummy_value()
@@ -197,7 +205,8 @@ def _half_to_float(builder: Any, pointer: Any, width: int) -> Any:
     sign = builder.shl(builder.and_(bits, constant(0x8000)), constant(16))
     # The exponent biases of the two formats differ by 112; the product also gives subnormals their value.
     scaled = builder.fmul(
-        builder.bitcast(magnitude, vector), ir.Constant(vector, [ir.Constant(ir.FloatType(), 2.0**112)] * width)
+        builder.bitcast(magnitude, vector),
+        ir.Constant(vector, [ir.Constant(ir.FloatType(), 2.0**112)] * width),
     )
     return builder.bitcast(builder.or_(builder.bitcast(scaled, word), sign), vector)
 
@@ -214,7 +223,10 @@ def sum_squares_16(typingctx: Any, array: Any, row: Any, count: Any) -> Any:
         begin = builder.bitcast(begin, ir.FloatType().as_pointer())
         vector = ir.VectorType(ir.FloatType(), 16)
         total = cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * 16))
-        with cgutils.for_range_slice(builder, args[2].type(0), args[2], args[2].type(16), intp=_I64) as (index, _):
+        with cgutils.for_range_slice(builder, args[2].type(0), args[2], args[2].type(16), intp=_I64) as (
+            index,
+            _,
+        ):
             chunk = builder.load(builder.bitcast(builder.gep(begin, [index]), vector.as_pointer()), align=4)
             builder.store(builder.fadd(builder.load(total), builder.fmul(chunk, chunk)), total)
         lanes, result = builder.load(total), ir.Constant(ir.FloatType(), 0.0)

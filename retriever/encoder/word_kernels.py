@@ -12,8 +12,8 @@ WORDS_A_TEXT = 128  # new words given to the tokenizer in one text
 
 
 @part
-def _fold(data: Any, begin: int, length: int, folding: Any, scratch: Any) -> int:
-    """Write a word as the normalizer makes it; return its bytes, or 0 where it is not all letters or too long."""
+def _fold(data: Any, begin: Any, length: Any, folding: Any, scratch: Any) -> Any:
+    """Write a word as the normalizer makes it; return its bytes, 0 where it is not all letters or long."""
     places, folded, longest = folding
     position, size = np.int64(begin), np.int64(0)
     while position < begin + length:
@@ -36,7 +36,7 @@ def _fold(data: Any, begin: int, length: int, folding: Any, scratch: Any) -> int
 
 
 @part
-def _cut(scratch: Any, length: int, vocabulary: Any, unknown: int, ids: Any) -> int:
+def _cut(scratch: Any, length: Any, vocabulary: Any, unknown: Any, ids: Any) -> Any:
     """Cut a word greedily, the longest piece first (WordPiece); return the number of pieces."""
     heads, tails, keys = vocabulary
     begin, count = np.int64(0), np.int64(0)
@@ -133,7 +133,9 @@ def gather_words(data: Any, misses: Any, separator: Any, table: Any, text: Any, 
 
 
 @compiled
-def remember_words(data: Any, places: Any, ids: Any, id_starts: Any, triggers: Any, words: Any, used: Any) -> bool:
+def remember_words(
+    data: Any, places: Any, ids: Any, id_starts: Any, triggers: Any, words: Any, used: Any
+) -> Any:
     """Put words whose ids are known into the memory; False where it had no room for all.
 
     :param data: bytes with the words in them, READ_AHEAD bytes behind the last.
@@ -148,7 +150,9 @@ def remember_words(data: Any, places: Any, ids: Any, id_starts: Any, triggers: A
             continue
         plain = np.bool_(length > 1 or not triggers[data[begin]])
         pieces = ids[id_starts[index] :]
-        if not remember(data, begin, length, pieces, id_starts[index + 1] - id_starts[index], plain, words, used):
+        if not remember(
+            data, begin, length, pieces, id_starts[index + 1] - id_starts[index], plain, words, used
+        ):
             return False
     return True
 

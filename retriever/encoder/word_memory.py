@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,12 @@ class WordMemory:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, rules: Rules, word_pieces: WordPieces | None, unknown: int | None, capacity: int
+        self,
+        tokenizer: Tokenizer,
+        rules: Rules,
+        word_pieces: WordPieces | None,
+        unknown: int | None,
+        capacity: int,
     ) -> None:
         self._tokenizer, self._rules = tokenizer, rules
         self._unknown = -1 if unknown is None else unknown
@@ -73,7 +78,10 @@ class WordMemory:
         """
         left = len(misses)
         if self._vocabulary is not None:
-            scratch, ids = np.empty(2 * _LONGEST_WORD, dtype=np.uint8), np.empty(_LONGEST_WORD, dtype=np.int32)
+            scratch, ids = (
+                np.empty(2 * _LONGEST_WORD, dtype=np.uint8),
+                np.empty(_LONGEST_WORD, dtype=np.int32),
+            )
             with self._lock:
                 left, room = learn_words(
                     data, misses, self._vocabulary, self._folding, self.words, self._used, scratch, ids
@@ -87,7 +95,9 @@ class WordMemory:
         """Learn words from the tokenizer."""
         separator = self._separator[0] if self._separator else b"\n"
         table = np.zeros(1 << (2 * len(misses)).bit_length(), dtype=np.int64)
-        text = np.empty(int(misses[:, 1].sum()) + len(misses) * len(separator) + len(_PADDING), dtype=np.uint8)
+        text = np.empty(
+            int(misses[:, 1].sum()) + len(misses) * len(separator) + len(_PADDING), dtype=np.uint8
+        )
         places = np.empty_like(misses)
         count, size = gather_words(
             data, misses, np.frombuffer(bytearray(separator), dtype=np.uint8), table, text, places
@@ -103,7 +113,7 @@ class WordMemory:
                 self._forget()
 
     def _tokenize_together(self, text: str, count: int) -> tuple[Ids, NDArray[np.int64]] | None:
-        """Return the tokens of words with marks between them: a call for each word would take twice as long."""
+        """Return the tokens of words with marks between: a call for each would take twice as long."""
         mark_id = self._separator[1] if self._separator else -1
         ids, starts = tokenize(self._tokenizer, text.split("\n"), None)
         marks = ids == mark_id
@@ -147,7 +157,9 @@ def _vocabulary(word_pieces: WordPieces) -> tuple[NDArray[np.uint64], NDArray[np
     prefix = word_pieces.prefix
     heads = [item for item in word_pieces.vocabulary.items() if not prefix or not item[0].startswith(prefix)]
     tails = [
-        (token[len(prefix) :], number) for token, number in word_pieces.vocabulary.items() if token.startswith(prefix)
+        (token[len(prefix) :], number)
+        for token, number in word_pieces.vocabulary.items()
+        if token.startswith(prefix)
     ]
     used = np.zeros(3, dtype=np.int64)
     first = _empty(len(word_pieces.vocabulary) + 1, -1)
