@@ -35,10 +35,13 @@ def demo(
 
     The docstrings of the standard library become a collection, which is kept and used again.
     """
-    from retriever.cli.console import out
+    from retriever.cli.console import out, say
+    from retriever.cli.opening import warm_up
     from retriever.cli.results_table import results_table, timings_line
 
     with _collection() as retriever:
+        count = f"{len(retriever):,} docstrings of Python's standard library"
+        say(f"{count}, both models loaded in {warm_up(retriever):.1f} s\n")
         for asked in QUESTIONS if question is None else (question,):
             results, timings = retriever.search_timed(asked, k=k)
             out.print(results_table(results, title=asked, ids=False, width=out.width))
@@ -101,16 +104,17 @@ def _build(path: Path) -> None:
     finally:
         shutil.rmtree(building, ignore_errors=True)
     seconds = time.perf_counter() - started
-    say(f"{count:,} docstrings of the standard library indexed in {seconds:.1f} s, kept in {path}")
+    say(f"{count:,} docstrings indexed in {seconds:.1f} s, kept in {path}")
 
 
 def _say_what_next() -> None:
     from retriever.cli.console import out, program
 
     name = program()
-    for command, meaning in (
-        (f'{name} demo "your question"', "ask the same collection"),
-        (f"{name} index FOLDER --out DIR", "make your own text, Markdown, HTML or PDF searchable"),
-        (f'{name} search DIR "your question"', "ask it"),
-    ):
-        out.out(f"{command:<42} {meaning}", highlight=False)
+    lines = {
+        f'{name} demo "your question"': "ask the same collection",
+        f"{name} index FOLDER --out DIR": "make your own text, Markdown, HTML or PDF searchable",
+        f'{name} search DIR "your question"': "ask it",
+    }
+    for command, meaning in lines.items():
+        out.out(f"{command:<{max(map(len, lines))}}   {meaning}", highlight=False)

@@ -48,15 +48,17 @@ def search(
     """Ask a collection; every result shows what both stages thought of it."""
     chosen = _parse_filter(filter_json)
     from retriever.cli.console import out, print_json
-    from retriever.cli.opening import open_collection
+    from retriever.cli.opening import open_collection, warm_up
     from retriever.cli.results_table import results_table, timings_line
 
     with open_collection(directory) as retriever:
+        loaded = warm_up(retriever, rerank=rerank)
         results, timings = retriever.search_timed(query, k=k, depth=depth, filter=chosen, rerank=rerank)
     if as_json:
         print_json(
             {
                 "query": query,
+                "load_ms": loaded * 1e3,
                 "first_stage_ms": timings.first_stage_ms,
                 "rerank_ms": timings.rerank_ms,
                 "reranked": timings.reranked,
@@ -68,4 +70,4 @@ def search(
         out.print("Nothing found." if chosen is None else "Nothing found that passes the filter.")
         return
     out.print(results_table(results, title=query, ids=True, width=out.width))
-    out.print(timings_line(timings), style="dim")
+    out.print(f"{timings_line(timings)} · loading {loaded:.1f} s", style="dim", highlight=False)

@@ -23,6 +23,7 @@ def test_json_is_the_results_and_the_timings(run, collection):
     assert answer["query"] == "Where is the cat?"
     assert answer["reranked"] == 3
     assert answer["first_stage_ms"] > 0
+    assert answer["load_ms"] > 0
     assert [found["rank"] for found in answer["results"]] == [1, 2]
     assert answer["results"][0]["id"] == "cat.md"
     assert answer["results"][0]["stages"]["reranked"]["rank"] == 1
