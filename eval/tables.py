@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from eval.attribution import FATES, Attribution, LostQuery
@@ -102,33 +103,30 @@ def tradeoff_table(result: TradeoffResult, chosen: SettingResult | None = None) 
     :return: one line a setting; "*" stands on the Pareto front, ">" is recommended.
     """
     queries = len(result.dataset.queries)
-    table = Table(title=f"{result.dataset.name}: {result.documents:,} documents, {queries:,} queries")
-    table.add_column("")
-    table.add_column("first stage")
+    title = f"{result.dataset.name}: {result.documents:,} documents, {queries:,} queries"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    table.add_column("first stage", no_wrap=True)
     others = result.measures[1:]
     columns = ("dims", "depth", result.measure, *map(label, others), "recall@depth")
-    times = ("first ms p50", "p99", "rerank ms p50", "p99", "pairs", "bytes/passage", "index s")
-    for column in (*columns, *times):
-        table.add_column(column, justify="right")
+    for column in (*columns, "first ms,p50/p99", "rerank ms,p50/p99", "pairs", "bytes", "index,s"):
+        # Headings of two lines leave the width to the figures.
+        table.add_column(column.replace("@", "\n@").replace(",", "\n"), justify="right", no_wrap=True)
     front = {entry.setting for entry in result.pareto()}
     several = len({entry.setting.reranker for entry in result.settings}) > 2
     for entry in result.settings:
         setting = entry.setting
-        mark = ("*" if setting in front else "") + (">" if entry is chosen else "")
+        second = f" + {setting.reranker}" if several and setting.reranker else ""
         table.add_row(
-            mark,
-            f"{setting.first_stage} + {setting.reranker}"
-            if several and setting.reranker
-            else setting.first_stage,
+            ("*" if setting in front else "") + (">" if entry is chosen else ""),
+            setting.first_stage + second,
             str(setting.dimensions or "-"),
             str(setting.depth),
             str(entry.interval),
             *(f"{entry.scores.mean(name):.3f}" for name in others),
             "-" if entry.recall_at_depth is None else f"{entry.recall_at_depth:.3f}",
-            f"{entry.first_stage.p50:.1f}",
-            f"{entry.first_stage.p99:.1f}",
-            f"{entry.rerank.p50:.0f}" if setting.depth else "-",
-            f"{entry.rerank.p99:.0f}" if setting.depth else "-",
+            f"{entry.first_stage.p50:.1f}/{entry.first_stage.p99:.0f}",
+            f"{entry.rerank.p50:.0f}/{entry.rerank.p99:.0f}" if setting.depth else "-",
             f"{entry.pairs:.0f}",
             f"{entry.bytes_per_passage:.0f}",
             f"{entry.encode_seconds:.1f}",

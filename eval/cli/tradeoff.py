@@ -118,7 +118,11 @@ def _print(
 ) -> None:
     """Print tables, then what to do."""
     out.print(tradeoff_table(result, advice.result))
-    out.print("* on the Pareto front, > recommended; ± is half the 95 % bootstrap interval.", style="dim")
+    out.print(
+        "* on the Pareto front, > recommended; ± is half the 95 % bootstrap interval; "
+        "bytes are those of a passage's vector.",
+        style="dim",
+    )
     out.print(attribution_table(attribution))
     if lost:
         out.print(lost_table(lost))
