@@ -61,6 +61,21 @@ def tokenize(encoder: StaticEncoder, texts: Sequence[str], *, max_length: int | 
     return TokenBags(ids.astype(np.int32), np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))
 
 
+def pooled(rows: NDArray[np.float32], bags: TokenBags) -> NDArray[np.float32]:
+    """Average each text's rows, without gradients.
+
+    :param rows: float32 (v, d), the whole table.
+    :param bags: n texts.
+    :return: float32 (n, d); zero where a text has no tokens.
+    """
+    lengths = np.diff(bags.offsets)
+    shares = np.repeat(1.0 / np.maximum(lengths, 1), lengths).astype(np.float32)
+    means: NDArray[np.float32] = (
+        csr_matrix((shares, bags.ids, bags.offsets), shape=(len(bags), len(rows))) @ rows
+    )
+    return means
+
+
 def concatenate(first: TokenBags, second: TokenBags) -> TokenBags:
     """Return the bags of one, then of the other."""
     return TokenBags(

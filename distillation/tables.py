@@ -29,6 +29,4 @@ def with_rows(encoder: StaticEncoder, table: NDArray[np.float32]) -> StaticEncod
     :return: the encoder; the table is not copied.
     """
     parts = encoder._parts()
-    return StaticEncoder(
-        table, parts.tokenizer, normalize=parts.normalize, max_length=parts.max_length
-    )
+    return StaticEncoder(table, parts.tokenizer, normalize=parts.normalize, max_length=parts.max_length)

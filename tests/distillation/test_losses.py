@@ -30,7 +30,9 @@ def test_loss_is_small_where_the_diagonal_wins():
 
 def test_masked_passages_are_no_negatives():
     mask = torch.tensor([[False, True], [True, False]])
-    assert ranking_loss(similarities(0, 2, 2), torch.eye(2), mask, temperature=0.1) == pytest.approx(0, abs=1e-6)
+    assert ranking_loss(similarities(0, 2, 2), torch.eye(2), mask, temperature=0.1) == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 @settings(max_examples=20, deadline=None)
@@ -57,7 +59,10 @@ def test_mixture_is_the_weighted_sum_of_both_losses():
     given_, teacher, mask = similarities(2), similarities(3), no_mask(4, 6)
     losses = [
         ranking_loss(
-            given_, target_distribution(mask, teacher, temperature=0.1, teacher_weight=weight), mask, temperature=0.2
+            given_,
+            target_distribution(mask, teacher, temperature=0.1, teacher_weight=weight),
+            mask,
+            temperature=0.2,
         )
         for weight in (0.0, 1.0, 0.25)
     ]

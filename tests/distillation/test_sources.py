@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distillation.sources import balanced_order, cloze_pairs, read_passages, read_pairs
+from distillation.sources import balanced_order, cloze_pairs, read_pairs, read_passages
 from retriever.errors import SourceError
 
 
@@ -19,7 +19,8 @@ def test_pairs_are_read_with_their_source(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "message"), [("not json", "line 1: not JSON"), ('{"query": "q"}', 'line 1: expected .*"positive"')]
+    ("line", "message"),
+    [("not json", "line 1: not JSON"), ('{"query": "q"}', 'line 1: expected .*"positive"')],
 )
 def test_a_bad_line_is_named(tmp_path, line, message):
     path = tmp_path / "pairs.jsonl"
@@ -40,7 +41,9 @@ def test_passages_are_read(tmp_path):
 
 
 def test_cloze_takes_one_sentence_out():
-    (pair,) = cloze_pairs([("Title", "First one. Second one! Third one?"), ("", "Only one.")], source="s", seed=3)
+    (pair,) = cloze_pairs(
+        [("Title", "First one. Second one! Third one?"), ("", "Only one.")], source="s", seed=3
+    )
     sentences = {"First one.", "Second one!", "Third one?"}
     assert pair.query in sentences
     assert pair.positive == "Title\n" + " ".join(

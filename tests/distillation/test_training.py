@@ -87,8 +87,10 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path):
 
 
 def test_the_log_holds_losses_and_dev_scores(tmp_path):
-    train(encoder(), pairs(100), config=CONFIG, log=tmp_path / "log.jsonl", dev=lambda model: model.dimensions)
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    train(
+        encoder(), pairs(100), config=CONFIG, log=tmp_path / "log.jsonl", dev=lambda model: model.dimensions
+    )
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert all(line["ranking"] > 0 and line["seconds"] > 0 for line in lines)
     assert [line["step"] for line in lines if "dev" in line] == [4, 8, 12]
 
@@ -102,9 +104,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 def test_topics_and_mined_negatives_are_used():
     made = pairs(200)
     negatives = np.stack([np.roll(np.arange(200), 1), np.full(200, -1)], axis=1)
-    config = TrainingConfig(
-        steps=6, batch_size=32, topic_count=4, topics_per_batch=2, margin_weight=1.0
-    )
+    config = TrainingConfig(steps=6, batch_size=32, topic_count=4, topics_per_batch=2, margin_weight=1.0)
     losses = []
     train(
         encoder(),

@@ -1,0 +1,211 @@
+"""Tuning a table to one corpus without labels: its own frequencies, its own spread, a teacher if there is one.
+
+Documents ask and answer for themselves: a title asks for its text, a sentence for the rest of its document.
+Some of these pairs are held back, and no change is kept that does not find more of them than before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distillation.bags import TokenBags, pooled, tokenize
+from distillation.held_back import HeldBack, hold_back, own_pairs
+from distillation.tables import token_rows, with_rows
+from rerank.protocol import Reranker
+from retriever.documents import DocumentLike, to_documents
+from retriever.encoder import StaticEncoder
+from retriever.errors import InvalidInputError
+from retriever.types import Document
+
+if TYPE_CHECKING:
+    from distillation.teacher import Teacher
+
+FEWEST_DOCUMENTS = 50  # below, nothing can be learned and nothing checked
+_SAMPLE = 20_000  # documents that spread and frequencies are learned from
+_WHITENING = (0.0, 0.05, 0.1, 0.15)  # stronger ones gained on some corpora and lost on others
+_RARITY = (0.0, 0.25)
+_RIDGE = 1e-3  # of the largest variance: directions without any are not blown up
+_STEPS = (50, 400)  # batches of training with a teacher, at least and at most
+_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """What came of an adaptation.
+
+    :param encoder: the adapted encoder, or the one given where nothing was better.
+    :param before: score of the encoder given on the held-back pairs, 0 to 1.
+    :param after: score of the result.
+    :param changes: what was changed, in words; empty where nothing was.
+    :param held_back: how many pairs decided.
+    """
+
+    encoder: StaticEncoder
+    before: float
+    after: float
+    changes: tuple[str, ...]
+    held_back: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A table with its scores on the held-back pairs."""
+
+    encoder: StaticEncoder
+    scores: NDArray[np.float64]
+    changes: tuple[str, ...] = field(default=())
+
+
+def adapt(
+    encoder: StaticEncoder,
+    corpus: Iterable[DocumentLike],
+    *,
+    teacher: Reranker | Teacher | str | Path | None = None,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Adaptation:
+    """Tune a table to an unlabelled corpus.
+
+    Tokens weigh more the rarer they are in this corpus, and its vectors are spread more evenly (partial
+    whitening); how much of both is chosen on the held-back pairs. A sentence-transformers teacher also trains
+    the table on the corpus's own pairs. A teacher or reranker judges, too: what is kept agrees with it more.
+
+    :param encoder: the table to start from.
+    :param corpus: documents, as `Retriever.from_corpus` takes them.
+    :param teacher: a reranker, a sentence-transformers model (folder, hub id or loaded), or None.
+    :param seed: decides which pairs are held back.
+    :param progress: called with what is being done.
+    :return: the better encoder and the scores that decided.
+    :raises InvalidInputError: if there are fewer than `FEWEST_DOCUMENTS` documents.
+    """
+    say = progress or _nothing
+    documents = _sample(list(to_documents(corpus)), seed)
+    model = _loaded(teacher)
+    say("holding questions back")
+    held = hold_back(documents, encoder, judge=model, seed=seed)
+    start = best = _Candidate(encoder, held.scores(encoder))
+    if model is not None and not isinstance(model, Reranker):
+        say(f"training with {model.name}")
+        trained = _trained(encoder, documents, held, model, seed)
+        best = _better(best, _Candidate(trained, held.scores(trained), (f"trained with {model.name}",)))
+    say("weighting and whitening")
+    reshaped = _reshaped(best, tokenize(best.encoder, [_text(document) for document in documents]), held)
+    best = _better(best, max(reshaped, key=lambda candidate: float(candidate.scores.mean())))
+    return Adaptation(
+        encoder=best.encoder,
+        before=float(start.scores.mean()),
+        after=float(best.scores.mean()),
+        changes=best.changes,
+        held_back=len(start.scores),
+    )
+
+
+def rarity(bags: TokenBags, tokens: int) -> NDArray[np.float32]:
+    """Return how rare each token is among texts: log((n + 1) / (df + 1/2)) / log(n + 1), at least 0.
+
+    Robertson and Spärck Jones's inverse document frequency, scaled so that an unseen token counts about 1.
+
+    :param bags: the texts.
+    :param tokens: rows of the table.
+    :return: float32 (tokens,).
+    """
+    count = len(bags)
+    text = np.repeat(np.arange(count, dtype=np.int64), np.diff(bags.offsets))
+    seen = np.unique(text * tokens + bags.ids) % tokens
+    frequency = np.bincount(seen, minlength=tokens)
+    inverse = np.log((count + 1) / (frequency + 0.5)) / np.log(count + 1)
+    rare: NDArray[np.float32] = np.maximum(inverse, 0).astype(np.float32)
+    return rare
+
+
+def whitening(vectors: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+    """Return the matrix that evens out how vectors spread over directions: Σ^(-strength).
+
+    At 1/2 it is full whitening (Su et al., "Whitening Sentence Representations", 2021), which throws away the
+    order of what matters; a little of it helps a narrow corpus, whose vectors all lie one way.
+
+    :param vectors: float32 (n, d).
+    :param strength: 0 changes nothing.
+    :return: float32 (d, d), symmetric.
+    """
+    variances, directions = np.linalg.eigh(np.cov(vectors.T).astype(np.float64))
+    variances = np.maximum(variances, 0) + _RIDGE * variances.max()
+    scaled: NDArray[np.float32] = ((directions * variances**-strength) @ directions.T).astype(np.float32)
+    return scaled
+
+
+def _reshaped(start: _Candidate, bags: TokenBags, held: HeldBack) -> Iterator[_Candidate]:
+    """Yield the table under every weighting and whitening, scored; the unchanged one too."""
+    rows = token_rows(start.encoder)
+    rare = rarity(bags, len(rows))
+    for power in _RARITY:
+        weighted = rows * rare[:, None] ** power
+        vectors = pooled(weighted, bags)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        for strength in _WHITENING:
+            table = weighted @ whitening(vectors, strength) if strength else weighted
+            changes = [f"rare tokens weighted by idf^{power}"] * bool(power)
+            changes += [f"whitened by {strength}"] * bool(strength)
+            encoder = with_rows(start.encoder, table)
+            yield _Candidate(encoder, held.scores(encoder), (*start.changes, *changes))
+
+
+def _better(old: _Candidate, new: _Candidate) -> _Candidate:
+    """Return the new table if it gains by more than a standard error of the paired difference."""
+    gains = new.scores - old.scores
+    error = gains.std() / max(len(gains), 1) ** 0.5
+    return new if gains.mean() > error else old
+
+
+def _trained(
+    encoder: StaticEncoder, documents: Sequence[Document], held: HeldBack, teacher: Teacher, seed: int
+) -> StaticEncoder:
+    """Train on the pairs of all documents that are not held back, after the teacher."""
+    from distillation.training import TeacherVectors, TrainingConfig, train
+
+    kept = [document for row, document in enumerate(documents) if row not in held.documents]
+    pairs = own_pairs(kept, seed=seed)
+    vectors = TeacherVectors(
+        teacher.encode([pair.query for pair in pairs]), teacher.encode([pair.positive for pair in pairs])
+    )
+    steps = int(np.clip(10 * len(pairs) // _BATCH, *_STEPS))
+    config = TrainingConfig(
+        steps=steps, batch_size=_BATCH, learning_rate=0.01, weight_learning_rate=0.003, seed=seed
+    )
+    return train(encoder, pairs, teachers=[vectors], config=config)
+
+
+def _loaded(teacher: Reranker | Teacher | str | Path | None) -> Reranker | Teacher | None:
+    """Load a teacher that is given by name."""
+    if not isinstance(teacher, str | Path):
+        return teacher
+    from distillation.teacher import Teacher
+
+    return Teacher(teacher)
+
+
+def _sample(documents: list[Document], seed: int) -> list[Document]:
+    """Return at most `_SAMPLE` documents, drawn evenly."""
+    if len(documents) < FEWEST_DOCUMENTS:
+        raise InvalidInputError(
+            f"adapting needs {FEWEST_DOCUMENTS} documents or more, not {len(documents)}: "
+            "with fewer, nothing can be learned that could be checked"
+        )
+    if len(documents) <= _SAMPLE:
+        return documents
+    chosen = np.random.default_rng(seed).choice(len(documents), _SAMPLE, replace=False)
+    return [documents[row] for row in np.sort(chosen)]
+
+
+def _text(document: Document) -> str:
+    return f"{document.title}\n{document.text}" if document.title else document.text
+
+
+def _nothing(_: str) -> None:
+    return None
