@@ -1,7 +1,7 @@
 """Reranking inside a time budget: what a pair costs on this machine, how deep and how wide that allows.
 
-The cost of a pair is learnt from the calls that are made anyway. Scoring goes through the candidates best first, in slices
-small enough that the clock can be looked at in between; what the budget does not reach stays unscored.
+The cost of a pair is learnt from the calls that are made anyway. Scoring goes through the candidates best
+first, in slices small enough that the clock can be looked at in between; what is not reached stays unscored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ from rerank.errors import InvalidInputError
 from rerank.protocol import FloatArray, Reranker
 
 BUCKET = 32  # tokens: lengths within a bucket cost about the same
-WINDOWS = (64, 96, 128, 192, 256, 384, 512)  # tokens, those below the model's own are tried when time is short
+WINDOWS = (
+    64,
+    96,
+    128,
+    192,
+    256,
+    384,
+    512,
+)  # tokens, those below the model's own are tried when time is short
 SLICES = (4, 8, 16)  # pairs a slice: the first is small, because nothing is known of the machine yet
 MEMORY = 0.2  # weight of the newest measurement: follows a machine that gets busy within a few calls
 CAUTION = 1.25  # a slice is begun only if it would end in time were it this much slower than expected

@@ -36,7 +36,9 @@ class PairCache:
         self.hits = self.misses = 0
         self._disk = None if path is None else _open_disk(path)
         if self._disk is not None:
-            rows = self._disk.execute("SELECT key, score FROM scores ORDER BY rowid DESC LIMIT ?", (self.capacity,))
+            rows = self._disk.execute(
+                "SELECT key, score FROM scores ORDER BY rowid DESC LIMIT ?", (self.capacity,)
+            )
             self._scores.update(reversed(rows.fetchall()))
 
     def __len__(self) -> int:
@@ -110,7 +112,9 @@ class CachedReranker:
     def __init__(self, reranker: Reranker, cache: PairCache, *, fingerprint: str | None = None) -> None:
         own = fingerprint or getattr(reranker, "fingerprint", None) or getattr(reranker, "name", None)
         if not own:
-            raise InvalidInputError(f"{type(reranker).__name__} has no fingerprint; give one with fingerprint=")
+            raise InvalidInputError(
+                f"{type(reranker).__name__} has no fingerprint; give one with fingerprint="
+            )
         self.reranker, self.cache, self.fingerprint = reranker, cache, str(own)
 
     @property

@@ -1,7 +1,7 @@
 """From a logit to the probability that a passage is relevant, comparable between queries.
 
-Platt's map (1999): one slope and one intercept, fitted on labelled training lists and kept with the model. For
-people and thresholds; the order is always that of the logits, which a sigmoid would tie.
+Platt's map (1999): one slope and one intercept, fitted on labelled training lists and kept with the model.
+For people and thresholds; the order is always that of the logits, which a sigmoid would tie.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Calibration:
         y = np.asarray(relevant, dtype=np.float64)
         w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
         if not (0 < y.sum() < len(y)):
-            raise InvalidInputError("calibration needs relevant passages and others; all given are of one kind")
+            raise InvalidInputError(
+                "calibration needs relevant passages and others; all given are of one kind"
+            )
         centre, spread = float(x.mean()), float(x.std()) or 1.0
         design = np.stack([(x - centre) / spread, np.ones_like(x)], axis=1)
         beta = np.zeros(2)

@@ -37,17 +37,21 @@ def rerank_train(
         Path,
         typer.Argument(
             metavar="PAIRS",
-            help="JSONL, CSV or TSV with query, document, label (a missing label is a click), or ranking lists.",
+            help="JSONL, CSV or TSV with query, document, label (none: a click), or ranking lists.",
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the reranker.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the reranker.", show_default=False)
+    ],
     start: Annotated[
         Path | None,
         typer.Option(help="Reranker or sentence encoder to start from.", show_default="the bundled reranker"),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of 16 lists.")] = 300,
-    layers: Annotated[int | None, typer.Option(min=2, help="Layers kept of an encoder.", show_default="all")] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=2, help="Layers kept of an encoder.", show_default="all")
+    ] = None,
     loss: Annotated[LabelLoss, typer.Option(help="What labels teach by.")] = LabelLoss.listwise,
     negatives: Annotated[int, typer.Option(min=1, help="Wrong documents a query, given ones counted.")] = 7,
     mining: Annotated[Mining, typer.Option(help="Where further negatives come from.")] = Mining.first_stage,
@@ -64,18 +68,25 @@ def rerank_train(
 
     read = read_training_pairs(pairs)
     if isinstance(read, dict):
-        lists = mine_lists(read, _first_stage() if mining is Mining.first_stage else None, negatives=negatives, seed=seed)
+        lists = mine_lists(
+            read, _first_stage() if mining is Mining.first_stage else None, negatives=negatives, seed=seed
+        )
     else:
         lists = read
     settings = Settings(
-        steps=steps, label_loss=loss.value, seed=seed, dev=min(300, len(lists) // 5), measure_every=max(1, steps // 5),
+        steps=steps, label_loss=loss.value, seed=seed,
+        dev=min(300, len(lists) // 5), measure_every=max(1, steps // 5),
         rate=5e-5, opening=0.1 if start is not None else 0.0,
     )  # fmt: skip
     with _bar(f"training on {len(lists):,} lists", steps) as progress:
-        done = train(lists, start=start or _bundled(), out=out, layers=layers, settings=settings, progress=progress)
+        done = train(
+            lists, start=start or _bundled(), out=out, layers=layers, settings=settings, progress=progress
+        )
     console = Console()
     if as_json:
-        console.print_json(json.dumps({"path": str(out), "lists": len(lists), "before": done.before, "after": done.after}))
+        console.print_json(
+            json.dumps({"path": str(out), "lists": len(lists), "before": done.before, "after": done.after})
+        )
         return
     before = f"{done.before['all']:.3f}" if done.before else "resumed"
     console.print(f"dev nDCG@10 {before} -> {done.after['all']:.3f} on held-out lists")
@@ -89,7 +100,9 @@ def _require_torch() -> None:
     from rerank.errors import MissingExtraError
 
     if any(find_spec(name) is None for name in ("torch", "onnx")):
-        raise MissingExtraError("training needs torch and onnx; run: pip install 'two-stage-retriever[train]'")
+        raise MissingExtraError(
+            "training needs torch and onnx; run: pip install 'two-stage-retriever[train]'"
+        )
 
 
 def _first_stage() -> FirstStage:
@@ -109,7 +122,9 @@ def _default(name: str) -> Any:
 
     entry = next(iter(entry_points(group=DEFAULTS, name=name)), None)
     if entry is None:
-        raise MissingExtraError(f"no package offers {name!r} for rerank-train; pip install two-stage-retriever")
+        raise MissingExtraError(
+            f"no package offers {name!r} for rerank-train; pip install two-stage-retriever"
+        )
     return entry.load()
 
 

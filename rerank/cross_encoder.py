@@ -72,7 +72,9 @@ def _check_is_ranker(model: Any, name: str) -> None:
     if labels != 1:
         raise ModelError(f"{name} classifies into {labels} labels; choose a cross-encoder with num_labels 1")
     architectures = getattr(model.config, "architectures", None) or []
-    if architectures and not any("SequenceClassification" in kind or "CausalLM" in kind for kind in architectures):
+    if architectures and not any(
+        "SequenceClassification" in kind or "CausalLM" in kind for kind in architectures
+    ):
         raise ModelError(
             f"{name} is {architectures[0]}, a sentence encoder without a scoring head: its head would be "
             "random. Use BiEncoderReranker for it, or choose a cross-encoder"

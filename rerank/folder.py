@@ -67,12 +67,16 @@ def read_folder(folder: Path) -> RerankerFolder:
         raise ModelNotFoundError(f"no reranker at {folder}: there is no such folder")
     graph = find_graph(folder)
     if graph is None:
-        raise ModelError(f"{folder} has no model.onnx; export the model to ONNX, or load it with the extra 'hf'")
+        raise ModelError(
+            f"{folder} has no model.onnx; export the model to ONNX, or load it with the extra 'hf'"
+        )
     config = _read_config(folder / "config.json")
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # noqa: BLE001 -- the tokenizers library raises bare Exception
-        raise ModelError(f"{folder / 'tokenizer.json'} is missing or damaged ({error}); fetch the model again") from error
+    except Exception as error:
+        raise ModelError(
+            f"{folder / 'tokenizer.json'} is missing or damaged ({error}); fetch the model again"
+        ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     _check(folder, config, tokenizer)

@@ -10,7 +10,7 @@ from rerank.protocol import Reranker
 
 
 def load_reranker(path_or_hub_id: str | Path) -> Reranker:
-    """Load a reranker: ONNX runs without torch, other sentence-transformers cross-encoders with the extra `hf`.
+    """Load a reranker: ONNX without torch, other sentence-transformers cross-encoders with the extra `hf`.
 
     :param path_or_hub_id: a folder, or a model's id on the Hugging Face hub.
     :return: an `OnnxReranker` where there is an ONNX graph, else a `CrossEncoderReranker`.

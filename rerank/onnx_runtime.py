@@ -68,7 +68,7 @@ class OnnxReranker:
 
     @property
     def recommended_weight(self) -> float:
-        """Share of this model in the blend with the first stage, fitted on training data; 1 where none was."""
+        """Share of this model in the blend with the first stage, as fitted; 1 where none was."""
         return float(self._folder.config.get("recommended_weight", 1.0))
 
     @property
@@ -183,8 +183,10 @@ def _open_session(folder: RerankerFolder, threads: int | None) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(str(folder.graph), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 -- onnxruntime's exceptions have no common base of their own
-        raise ModelError(f"{folder.graph} cannot be read by onnxruntime ({error}); fetch the model again") from error
+    except Exception as error:
+        raise ModelError(
+            f"{folder.graph} cannot be read by onnxruntime ({error}); fetch the model again"
+        ) from error
     _check_graph(folder, session)
     return session
 
@@ -198,8 +200,8 @@ def _check_graph(folder: RerankerFolder, session: Any) -> None:
     output = session.get_outputs()[0]
     if folder.format == "joint" and (len(output.shape) != 2 or output.shape[1] not in (1, "num_labels")):
         raise ModelError(
-            f"{folder.graph} gives {output.name!r} of shape {output.shape}: it is no cross-encoder with one score "
-            "(a sentence encoder perhaps: use BiEncoderReranker for it)"
+            f"{folder.graph} gives {output.name!r} of shape {output.shape}: it is no cross-encoder with one "
+            "score (a sentence encoder perhaps: use BiEncoderReranker for it)"
         )
 
 

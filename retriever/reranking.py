@@ -1,4 +1,4 @@
-"""What `retriever rerank-train` takes from this floor: the bundled reranker and hard negatives of the first stage."""
+"""What `retriever rerank-train` takes from this floor: the bundled reranker and hard negatives."""
 
 from __future__ import annotations
 

@@ -56,7 +56,9 @@ def held_out_lists(lists: Sequence[RankingList], held_out: int, limit: int) -> l
     return found
 
 
-def fit_weight(lists: Sequence[ShortLists], logits: Sequence[Mapping[str, FloatArray]]) -> tuple[float, dict[str, float]]:
+def fit_weight(
+    lists: Sequence[ShortLists], logits: Sequence[Mapping[str, FloatArray]]
+) -> tuple[float, dict[str, float]]:
     """Choose the reranker's share: the best mean over sources, each counting the same.
 
     :param lists: short lists by source.
@@ -64,13 +66,19 @@ def fit_weight(lists: Sequence[ShortLists], logits: Sequence[Mapping[str, FloatA
     :return: the share, and the mean nDCG@10 of each share tried.
     """
     tried = {
-        float(weight): float(np.mean([some.ndcg(scored, float(weight)) for some, scored in zip(lists, logits, strict=True)]))
+        float(weight): float(
+            np.mean([some.ndcg(scored, float(weight)) for some, scored in zip(lists, logits, strict=True)])
+        )
         for weight in WEIGHTS
     }
-    return max(tried, key=lambda weight: tried[weight]), {str(weight): round(value, 4) for weight, value in tried.items()}
+    return max(tried, key=lambda weight: tried[weight]), {
+        str(weight): round(value, 4) for weight, value in tried.items()
+    }
 
 
-def fit_calibration(lists: Sequence[ShortLists], logits: Sequence[Mapping[str, FloatArray]]) -> tuple[Calibration, float]:
+def fit_calibration(
+    lists: Sequence[ShortLists], logits: Sequence[Mapping[str, FloatArray]]
+) -> tuple[Calibration, float]:
     """Fit logits to relevance over all candidates, each source counting the same.
 
     :param lists: short lists by source.
@@ -109,7 +117,12 @@ def main() -> None:
         some.name: {"first_stage": round(some.ndcg(), 4), "blend": round(some.ndcg(scored, weight), 4)}
         for some, scored in zip(lists, logits, strict=True)
     }
-    report = {"weight": weight, "by_weight": tried, "calibration_error": round(error, 4), "by_source": by_source}
+    report = {
+        "weight": weight,
+        "by_weight": tried,
+        "calibration_error": round(error, 4),
+        "by_source": by_source,
+    }
     Console().print_json(json.dumps(report))
 
 

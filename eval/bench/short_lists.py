@@ -1,4 +1,4 @@
-"""What the first stage hands to a reranker, kept apart so that rerankers are compared on the very same lists."""
+"""What the first stage hands to a reranker, so that rerankers are compared on the very same lists."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ class ShortLists:
         :param depth: leading candidates that are reranked; None for all.
         :return: the mean over the queries.
         """
-        return score(self.qrels, {name: self._order(name, logits, weight, depth) for name in self.ids}, ["nDCG@10"]).mean(
-            "nDCG@10"
-        )
+        return score(
+            self.qrels, {name: self._order(name, logits, weight, depth) for name in self.ids}, ["nDCG@10"]
+        ).mean("nDCG@10")
 
     def _order(
         self, name: str, logits: Mapping[str, FloatArray] | None, weight: float, depth: int | None

@@ -1,6 +1,6 @@
 """Export a training of `rerank.recipes.train` to the folder that the runtime loads.
 
-    python -m rerank.recipes.export --training WORK/accurate --encoder all-MiniLM-L6-v2 \\
+    python -m rerank.recipes.export --training WORK/accurate --encoder all-MiniLM-L6-v2
         --lists lists.jsonl.gz --out retriever/models/reranker
 """
 
@@ -20,7 +20,11 @@ from rerank.train.lists import read_lists
 from rerank.train.model import Architecture, CrossEncoderModel
 
 WINDOW = 256
-SCRIPTS = ((0x0, 0x24F), (0x370, 0x3FF), (0x2000, 0x22FF))  # Latin, Greek, and the signs of prose and formulas
+SCRIPTS = (
+    (0x0, 0x24F),
+    (0x370, 0x3FF),
+    (0x2000, 0x22FF),
+)  # Latin, Greek, and the signs of prose and formulas
 
 
 def readable_rows(tokenizer: Tokenizer) -> set[int]:
@@ -42,7 +46,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--training", type=Path, required=True, help="folder of the training")
     parser.add_argument("--encoder", type=Path, required=True, help="its tokenizer is the model's")
-    parser.add_argument("--lists", type=Path, required=True, help="training text, for the activations' ranges")
+    parser.add_argument(
+        "--lists", type=Path, required=True, help="training text, for the activations' ranges"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--float32", action="store_true", help="write the float32 graph too")
     options = parser.parse_args()

@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.recipes.minimal_pairs import composed, disturbed
-from rerank.recipes.sources import LISTS, POOL, SENTENCE_END, Pair, pairs_of_paragraphs, read_pairs, sense_groups
+from rerank.recipes.sources import (
+    LISTS,
+    POOL,
+    SENTENCE_END,
+    Pair,
+    pairs_of_paragraphs,
+    read_pairs,
+    sense_groups,
+)
 from rerank.train.lists import RankingList, write_lists
 from rerank.train.negatives import draw_negatives
 from rerank.train.teachers import TeacherVectors
@@ -53,7 +61,9 @@ def mined_lists(
     rows, queries = vectors(pool), vectors([query for query, _ in pairs])
     for number, (query, positive) in enumerate(pairs):
         cosine = rows @ queries[number]
-        words = bm25s.tokenize([query], stopwords="en", stemmer=stem, return_ids=False, show_progress=False)[0]
+        words = bm25s.tokenize([query], stopwords="en", stemmer=stem, return_ids=False, show_progress=False)[
+            0
+        ]
         lexical = index.get_scores(words) if words else np.zeros(len(pool), np.float32)
         ranking = np.argsort(-(_z(cosine) + _z(lexical)), kind="stable")
         chosen = [place[positive]]

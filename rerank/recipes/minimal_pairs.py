@@ -2,13 +2,16 @@
 
 Two makers. `disturbed` takes a sentence out of real text and swaps its numbers, its names, or the words of an
 opposition. `composed` fills sentence frames: who did what to whom, negation, order in time, numbers and
-units, cause and effect, comparison. The probe in the tests is written by hand and shares neither frames nor words lists.
+units, cause and effect, comparison. The probe in the tests is written by hand and shares neither frames nor
+word lists.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -36,50 +39,32 @@ OPPOSITES = [
     ("are", "are not"),
     ("were", "were not"),
 ]
-FLIP = {a: b for a, b in OPPOSITES} | {b: a for a, b in OPPOSITES if " " not in b}
+FLIP = dict(OPPOSITES) | {b: a for a, b in OPPOSITES if " " not in b}
 NUMBER = re.compile(r"\b\d[\d,.]*\b")
 NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+(?: [A-Z][a-z]+)*")
 
-PEOPLE = (
-    "Anna Boris Clara Daniel Elena Felix Greta Henrik Irene Jonas Karin Lukas Maria Nadia Oscar Paula Quentin Rosa "
-    "Stefan Tara Ulrich Vera Walter Xenia Yusuf Zoe Amir Bianca Carlos Dora"
-).split()
-FIRMS = (
-    "Arvex Belloro Cantrix Dorvane Elmstead Farrow Gildenco Harbix Ilmora Jaspen Kelvane Lumora Merrow Nortek Opalis "
-    "Pellan Quorix Ravenna Soltec Tarn Umbra Velcor Wexley Yarrow Zenith"
-).split()
-LANDS = (
-    "Austria Bolivia Chad Denmark Egypt Finland Ghana Hungary Iran Jordan Kenya Laos Mexico Norway Oman Peru Qatar "
-    "Russia Spain Turkey Uganda Vietnam Yemen Zambia"
-).split()
-BEASTS = "badger beetle crow fox frog goat hawk heron lizard moth otter owl pike rat seal snake spider stoat toad wasp".split()
-THINGS = "bridge canal chapel depot factory garden harbour library mill museum palace quarry school tower tunnel".split()
-GOODS = "bricks candles drums eggs forks gloves hats jars kettles lamps maps nails pencils ropes spoons tents".split()
-EVENTS = (
-    "the strike|the fire|the vote|the flood|the trial|the festival|the merger|the storm|the election|the parade|"
-    "the auction|the audit|the eclipse|the harvest|the upgrade|the launch|the inspection|the ceasefire"
-).split("|")
-TROUBLES = (
-    "corrosion|vibration|inflation|drought|fatigue|congestion|erosion|overheating|poverty|insomnia|leakage|migration|"
-    "stress|friction|swelling|noise|unemployment|infection|smoke|fever"
-).split("|")
-DEEDS = {  # third person past, base, for each kind of actor
-    "people": "hired:hire fired:fire sued:sue taught:teach praised:praise insulted:insult followed:follow "
-    "visited:visit rescued:rescue phoned:phone kissed:kiss pushed:push accused:accuse painted:paint".split(),
-    "firms": "acquired:acquire sued:sue supplied:supply outsold:outsell financed:finance copied:copy "
-    "replaced:replace audited:audit".split(),
-    "lands": "invaded:invade defeated:defeat recognised:recognise annexed:annex colonised:colonise "
-    "attacked:attack aided:aid".split(),
-    "beasts": "chased:chase ate:eat killed:kill watched:watch bit:bite attacked:attack".split(),
-}
+_WORDS = json.loads((Path(__file__).parent / "words.json").read_text(encoding="utf-8"))
+PEOPLE: list[str] = _WORDS["people"].split("|")
+FIRMS: list[str] = _WORDS["firms"].split("|")
+LANDS: list[str] = _WORDS["lands"].split("|")
+BEASTS: list[str] = _WORDS["beasts"].split("|")
+THINGS: list[str] = _WORDS["things"].split("|")
+GOODS: list[str] = _WORDS["goods"].split("|")
+EVENTS: list[str] = _WORDS["events"].split("|")
+TROUBLES: list[str] = _WORDS["troubles"].split("|")
+QUALITIES: list[str] = _WORDS["qualities"].split("|")
+GRADES: list[str] = _WORDS["grades"].split("|")
+SETTINGS: list[str] = _WORDS["settings"].split("|")
+# Third person past and base form, for each kind of actor.
+DEEDS: dict[str, list[str]] = {kind: verbs.split() for kind, verbs in _WORDS["deeds"].items()}
 PASSIVE = {"ate": "eaten", "bit": "bitten"}
-QUALITIES = "taller:shorter faster:slower older:younger heavier:lighter louder:quieter richer:poorer".split()
-GRADES = "expensive profitable popular efficient reliable dangerous fragile common toxic accurate".split()
-MEASURES = [("metres", "long"), ("kilograms", "in weight"), ("euros", "in price"), ("years", "old"), ("litres", "in volume")]
-SETTINGS = (
-    "|In the report, |According to witnesses, |That year, |Historians agree that |In the end, |Records show that |"
-    "As the notes explain, "
-).split("|")
+MEASURES = [
+    ("metres", "long"),
+    ("kilograms", "in weight"),
+    ("euros", "in price"),
+    ("years", "old"),
+    ("litres", "in volume"),
+]
 
 
 def disturbed(sentence: str, rng: Rng) -> list[str]:
@@ -162,7 +147,12 @@ def _flip_word(sentence: str, rng: Rng) -> str | None:
 def _roles(rng: Rng) -> tuple[str, str, list[str]]:
     """Who did what to whom."""
     kind = _one(sorted(DEEDS), rng)
-    words = {"people": PEOPLE, "firms": FIRMS, "lands": LANDS, "beasts": [f"the {beast}" for beast in BEASTS]}[kind]
+    words = {
+        "people": PEOPLE,
+        "firms": FIRMS,
+        "lands": LANDS,
+        "beasts": [f"the {beast}" for beast in BEASTS],
+    }[kind]
     doer, done, other = _pick(words, rng, 3)
     past, base = _one(DEEDS[kind], rng).split(":")
     participle = PASSIVE.get(past, past)
@@ -187,16 +177,24 @@ def _roles(rng: Rng) -> tuple[str, str, list[str]]:
 def _negation(rng: Rng) -> tuple[str, str, list[str]]:
     """What holds and what does not."""
     a, b = _pick(TROUBLES, rng)
-    remedy = _one(["the new coating", "the treatment", "the tax", "the device", "regular training", "the law"], rng)
+    remedy = _one(
+        ["the new coating", "the treatment", "the tax", "the device", "regular training", "the law"], rng
+    )
     verb = _one(["reduce", "prevent", "cause", "affect", "explain", "increase"], rng)
     aim = _one([a, b], rng)
     other = b if aim == a else a
     if rng.random() < 0.5:
-        query = _one([f"what does {remedy} {verb}", f"does {remedy} {verb} {aim}", f"{remedy} can {verb} {aim}"], rng)
+        query = _one(
+            [f"what does {remedy} {verb}", f"does {remedy} {verb} {aim}", f"{remedy} can {verb} {aim}"], rng
+        )
         if query.startswith("what"):
             right = f"{remedy} does {verb} {a} but not {b}"
             return f"does {remedy} {verb} {a}", right, [f"{remedy} does {verb} {b} but not {a}"]
-        return query, f"{remedy} does {verb} {aim} but not {other}", [f"{remedy} does {verb} {other} but not {aim}"]
+        return (
+            query,
+            f"{remedy} does {verb} {aim} but not {other}",
+            [f"{remedy} does {verb} {other} but not {aim}"],
+        )
     query = _one([f"{remedy} does not {verb} {aim}", f"what {remedy} fails to {verb}: {aim}",
                   f"no evidence that {remedy} can {verb} {aim}"], rng)  # fmt: skip
     return (
@@ -210,12 +208,16 @@ def _order(rng: Rng) -> tuple[str, str, list[str]]:
     """What came first."""
     early, late = _pick(EVENTS, rng)
     right = _one([f"{early} took place before {late}", f"{late} took place after {early}",
-                  f"{early} was followed by {late}", f"{late} came first only in plans; {early} preceded {late}",
+                  f"{early} was followed by {late}",
+                  f"{late} came first only in plans; {early} preceded {late}",
                   f"after {early} came {late}", f"before {late} there was {early}"], rng)  # fmt: skip
     swapped = right.replace(early, "\0").replace(late, early).replace("\0", late)
     query = _one([f"what happened after {early}", f"what came before {late}", f"{early} before {late}",
-                  f"{late} after {early}", f"did {early} precede {late}", f"{early}, then {late}"], rng)  # fmt: skip
-    flipped = re.sub(r"\b(before|after)\b", lambda m: {"before": "after", "after": "before"}[m.group()], right)
+                  f"{late} after {early}", f"did {early} precede {late}",
+                  f"{early}, then {late}"], rng)  # fmt: skip
+    flipped = re.sub(
+        r"\b(before|after)\b", lambda m: {"before": "after", "after": "before"}[m.group()], right
+    )
     return query, right, [swapped, *([flipped] if flipped != right else [])]
 
 
@@ -245,7 +247,8 @@ def _cause(rng: Rng) -> tuple[str, str, list[str]]:
     ]  # fmt: skip
     frame = _one(frames, rng)
     query = _one([f"what causes {effect}", f"effects of {cause}", f"{cause} causes {effect}",
-                  f"why is there {effect}", f"{effect} due to {cause}", f"consequences of {cause}"], rng)  # fmt: skip
+                  f"why is there {effect}", f"{effect} due to {cause}",
+                  f"consequences of {cause}"], rng)  # fmt: skip
     return query, frame.format(cause, effect), [frame.format(effect, cause)]
 
 
@@ -262,7 +265,8 @@ def _comparison(rng: Rng) -> tuple[str, str, list[str]]:
         grade = _one(GRADES, rng)
         right = _one([f"{more} is more {grade} than {less}", f"{less} is less {grade} than {more}"], rng)
         query = _one([f"more {grade}: {more} or {less}? {more}", f"is {more} more {grade} than {less}",
-                      f"what is more {grade} than {less}", f"{less} less {grade} than {more}"], rng)  # fmt: skip
+                      f"what is more {grade} than {less}",
+                      f"{less} less {grade} than {more}"], rng)  # fmt: skip
     swapped = right.replace(more, "\0").replace(less, more).replace("\0", less)
     return query, right, [swapped]
 

@@ -1,4 +1,4 @@
-"""The pairs that the bundled rerankers learn from: how many of each source, and pairs made from plain text."""
+"""The pairs that the bundled rerankers learn from: how many of each source, and pairs made from text."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def pairs_of_paragraphs(path: Path, rng: np.random.Generator) -> dict[str, list[
     """
     rows = [row for row in _rows(path) if len(SENTENCE_END.split(row["text"])) >= 4]
     picked = [rows[row] for row in rng.permutation(len(rows))[: SENTENCES + KEYWORDS]]
-    frequency = Counter(word for row in rows[:20_000] for word in {w.lower() for w in WORD.findall(row["text"])})
+    frequency = Counter(
+        word for row in rows[:20_000] for word in {w.lower() for w in WORD.findall(row["text"])}
+    )
     made: dict[str, list[Pair]] = {"sentence": [], "keywords": []}
     for row in picked[:SENTENCES]:
         sentences = SENTENCE_END.split(row["text"])

@@ -1,6 +1,7 @@
 """Train a bundled reranker on the ranking lists of `rerank.recipes.lists`.
 
-    python -m rerank.recipes.train --lists lists.jsonl.gz --encoder all-MiniLM-L6-v2 --out WORK/accurate --steps 1500
+    python -m rerank.recipes.train --lists lists.jsonl.gz --encoder all-MiniLM-L6-v2 --out WORK/accurate
+        --steps 700
 
 A training that was interrupted goes on when the same command is given again.
 """
@@ -27,7 +28,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--lists", type=Path, required=True)
-    parser.add_argument("--encoder", type=Path, required=True, help="folder of the sentence encoder to start from")
+    parser.add_argument(
+        "--encoder", type=Path, required=True, help="folder of the sentence encoder to start from"
+    )
     parser.add_argument("--start", type=Path, help="training folder whose weights are started from instead")
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
     parser.add_argument("--layers", type=int, nargs="+", default=[0, 1, 2, 3, 4, 5], help="layers kept")
@@ -44,7 +47,9 @@ def main() -> None:
     settings = Settings(steps=options.steps, **options.settings)
     lists = list(read_lists(options.lists))
     trainer = Trainer(model, tokenizer, lists, options.out, settings)
-    figures = trainer.run(lambda step, loss: logging.info("step %d loss %.4f", step, loss) if step % 20 == 0 else None)
+    figures = trainer.run(
+        lambda step, loss: logging.info("step %d loss %.4f", step, loss) if step % 20 == 0 else None
+    )
     (options.out / "result.json").write_text(
         json.dumps({"settings": asdict(settings), "dev": figures}, indent=1), encoding="utf-8"
     )

@@ -1,7 +1,8 @@
 """Training of rerankers; needs the extra `train`.
 
 >>> from rerank.train import RankingList, train  # doctest: +SKIP
->>> train([RankingList("q", ("right", "wrong"), (1.0, 0.0)), ...], start="encoder", out="mine")  # doctest: +SKIP
+>>> lists = [RankingList("q", ("right", "wrong"), (1.0, 0.0))]
+>>> train(lists, start="encoder", out="mine")  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -9,7 +10,16 @@ from __future__ import annotations
 from rerank.train.lists import RankingList, read_lists, write_lists
 from rerank.train.pairs import mine_lists, read_training_pairs
 
-__all__ = ["RankingList", "Settings", "Trained", "mine_lists", "read_lists", "read_training_pairs", "train", "write_lists"]
+__all__ = [
+    "RankingList",
+    "Settings",
+    "Trained",
+    "mine_lists",
+    "read_lists",
+    "read_training_pairs",
+    "train",
+    "write_lists",
+]
 
 
 def __getattr__(name: str) -> object:

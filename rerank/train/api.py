@@ -47,7 +47,7 @@ def train(
     Checkpoints are kept in `out`/training; the same call takes an interrupted training up where it was.
 
     :param lists: what is learnt from; some are held out and measured on.
-    :param start: folder of a reranker of this project (its 8-bit weights are read back) or of a sentence encoder.
+    :param start: folder of a reranker of this project (its 8-bit weights are read back) or of an encoder.
     :param out: gets model.onnx, tokenizer.json, config.json.
     :param layers: transformer layers of the student, where it starts from an encoder; None for all.
     :param settings: how; None suits some thousand lists.

@@ -92,7 +92,9 @@ class Collator:
         query_ids, query_mask = _pad(queries)
         taught = torch.tensor([bool(one.teachers) for one in lists])
         matrices = (torch.from_numpy(matrix) for matrix in (labels, present, teacher))
-        return Batch(query_ids, query_mask, tuple(chunks), torch.from_numpy(np.concatenate(order)), *matrices, taught)
+        return Batch(
+            query_ids, query_mask, tuple(chunks), torch.from_numpy(np.concatenate(order)), *matrices, taught
+        )
 
     def _ids(self, texts: Sequence[str], limit: int) -> list[list[int]]:
         """Token ids, cut to the limit with the closing token kept."""

@@ -43,7 +43,9 @@ def write_checkpoint(
     }
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, fresh / "weights.safetensors")
     save_file({name: tensor.contiguous() for name, tensor in average.items()}, fresh / "average.safetensors")
-    save_file({name: tensor.contiguous() for name, tensor in moments.items()}, fresh / "optimizer.safetensors")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in moments.items()}, fresh / "optimizer.safetensors"
+    )
     (fresh / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
     old = folder / "previous"
     shutil.rmtree(old, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""From a trained model to a folder that the runtime loads: 8-bit ONNX, tokenizer, configuration; parity checked."""
+"""From a trained model to a folder that the runtime loads: 8-bit ONNX, tokenizer, configuration."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def export(
     shape = model.shape.to_dict()
     plain = GraphWriter(weights, shape).model()
     small = GraphWriter(weights, shape, ranges).model()
-    parity = _parity(model, batches[: max(1, len(batches) // 2)], plain.SerializeToString(), small.SerializeToString())
+    parity = _parity(
+        model, batches[: max(1, len(batches) // 2)], plain.SerializeToString(), small.SerializeToString()
+    )
     if parity.float_error > FLOAT_TOLERANCE or parity.correlation < LEAST_CORRELATION:
         raise ModelError(f"the exported graph does not score as the trained model does: {parity}")
     folder.mkdir(parents=True, exist_ok=True)

@@ -134,7 +134,9 @@ class GraphWriter:
             scale = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-9) / STEPS
             steps = self.const("words.steps", np.rint(table / scale).astype(np.int8))
             rows = self.op("Cast", self.op("Gather", steps, ids), to=1)
-            words = self.op("Mul", rows, self.op("Gather", self.const("words.scale", scale.astype(np.float32)), ids))
+            words = self.op(
+                "Mul", rows, self.op("Gather", self.const("words.scale", scale.astype(np.float32)), ids)
+            )
         length = self.op("Shape", ids, start=1, end=2)
         zero, axis = self.const("zero", np.array([0], np.int64)), self.const("axis", np.array([0], np.int64))
         positions = self.op("Slice", self.weight("positions.weight"), zero, length, axis)
@@ -149,7 +151,9 @@ class GraphWriter:
     def _layer(self, states: str, mask: str, place: str) -> str:
         """One transformer layer."""
         mixed = self._attention(states, mask, place)
-        states = self._add_norm(self._product(mixed, f"{place}.attention_out"), states, place, "attention_out")
+        states = self._add_norm(
+            self._product(mixed, f"{place}.attention_out"), states, place, "attention_out"
+        )
         inner = self._product(states, f"{place}.up")
         inner = self.op("FastGelu", inner, self.weight(f"{place}.up.bias"), domain=CONTRIB)
         return self._add_norm(self._product(inner, f"{place}.down"), states, place, "down")
@@ -162,7 +166,14 @@ class GraphWriter:
         if self.ranges is None:
             matrix = self.const(f"{name}.matrix", self.weights[f"{name}.weight"].T.astype(np.float32))
             return self.op(
-                "Attention", states, matrix, bias, whole, domain=CONTRIB, num_heads=heads, mask_filter_value=MASKED
+                "Attention",
+                states,
+                matrix,
+                bias,
+                whole,
+                domain=CONTRIB,
+                num_heads=heads,
+                mask_filter_value=MASKED,
             )
         steps, scale = self._quantized(name)
         quantized, span_scale, span_zero = self._quantize(states, name)
@@ -207,7 +218,9 @@ class GraphWriter:
         """Pooled cosine, weighted best matches and the learnt correction, added into `logits`."""
         query_mean, passage_mean = self._mean(query, query_mask), self._mean(passage, passage_mask)
         last = self.const("last", np.array([-1], np.int64))
-        cosine = self.op("ReduceSum", self.op("Mul", self._unit(query_mean), self._unit(passage_mean)), last, keepdims=0)
+        cosine = self.op(
+            "ReduceSum", self.op("Mul", self._unit(query_mean), self._unit(passage_mean)), last, keepdims=0
+        )
         match = self._match(query, passage, query_mask, passage_mask)
         first, axis = self.const("first", np.int64(0)), 1
         features = self.op(
@@ -218,7 +231,9 @@ class GraphWriter:
             self.op("Gather", passage, first, axis=axis),
             axis=1,
         )
-        inner = self.op("Add", self.op("MatMul", features, self._stored("head_in")), self.weight("head_in.bias"))
+        inner = self.op(
+            "Add", self.op("MatMul", features, self._stored("head_in")), self.weight("head_in.bias")
+        )
         column = self.const("head_out.matrix", self.weights["head_out.weight"].T.astype(np.float32))
         learnt = self.op("MatMul", self.op("Tanh", inner), column)
         learnt = self.op("Add", self.op("Squeeze", learnt, last), self.weight("head_out.bias"))
@@ -229,7 +244,7 @@ class GraphWriter:
         self.nodes[-1].output[0] = "logits"
 
     def _stored(self, name: str) -> str:
-        """A matrix stored in 8 bits and used in 32: small on disk, exact where activations have no known range."""
+        """A matrix stored in 8 bits and used in 32: the head is small, and its input has no known range."""
         if self.ranges is None:
             return self.const(f"{name}.matrix", self.weights[f"{name}.weight"].T.astype(np.float32))
         steps, scale = self._quantized(name)
@@ -244,7 +259,9 @@ class GraphWriter:
         absent = self.op("Unsqueeze", absent, self.const("one", np.array([1], np.int64)))
         best = self.op("ReduceMax", self.op("Add", similarity, absent), axes=[-1], keepdims=0)
         column = self.const("term_weight.matrix", self.weights["term_weight.weight"].T.astype(np.float32))
-        weight = self.op("Add", self.op("Squeeze", self.op("MatMul", query, column), last), self.weight("term_weight.bias"))
+        weight = self.op(
+            "Add", self.op("Squeeze", self.op("MatMul", query, column), last), self.weight("term_weight.bias")
+        )
         padding = self.op("Mul", self.op("Sub", query_mask, one), self.const("far", np.float32(-MASKED)))
         weight = self.op("Softmax", self.op("Add", weight, padding), axis=-1)
         return self.op("ReduceSum", self.op("Mul", best, weight), last, keepdims=0)
@@ -252,7 +269,9 @@ class GraphWriter:
     def _mean(self, states: str, mask: str) -> str:
         """Mean over the tokens that are not padding."""
         one, last = self.const("one", np.array([1], np.int64)), self.const("last", np.array([-1], np.int64))
-        total = self.op("ReduceSum", self.op("Mul", states, self.op("Unsqueeze", mask, last)), one, keepdims=0)
+        total = self.op(
+            "ReduceSum", self.op("Mul", states, self.op("Unsqueeze", mask, last)), one, keepdims=0
+        )
         return self.op("Div", total, self.op("ReduceSum", mask, one, keepdims=1))
 
     def _unit(self, states: str) -> str:

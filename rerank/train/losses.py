@@ -12,7 +12,7 @@ ABSENT = -1e4  # logit of a place where a shorter list has no passage
 
 
 def listwise(logits: Tensor, labels: Tensor, present: Tensor) -> Tensor:
-    """Cross-entropy between the labels' distribution and the softmax of the logits (ListNet, Cao et al. 2007).
+    """Cross-entropy of the labels' distribution and the logits' softmax (ListNet, Cao et al. 2007).
 
     :param logits: float (lists, places).
     :param labels: float (lists, places), grades; 0 is not relevant.
@@ -39,7 +39,7 @@ def pairwise(logits: Tensor, labels: Tensor, present: Tensor) -> Tensor:
 
 
 def margin(logits: Tensor, teacher: Tensor, labels: Tensor, present: Tensor) -> Tensor:
-    """Squared error between the student's and the teacher's margins over the best passage (Hofstätter et al. 2020).
+    """Squared error of the margins over the best passage (margin-MSE, Hofstätter et al. 2020).
 
     :param logits: float (lists, places).
     :param teacher: float (lists, places), in units of logits.
@@ -79,4 +79,7 @@ def absolute(logits: Tensor, labels: Tensor, present: Tensor, bias: float) -> Te
     return functional.binary_cross_entropy_with_logits((logits - bias)[present], relevant[present])
 
 
-LABEL_LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"listwise": listwise, "pairwise": pairwise}
+LABEL_LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "listwise": listwise,
+    "pairwise": pairwise,
+}

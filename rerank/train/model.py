@@ -3,9 +3,9 @@
 A sentence encoder is a good reranker already, but a plain cross-encoder made from it has to learn again,
 from labels alone, what the encoder knew: with a fresh head and [CLS] query [SEP] passage [SEP] as
 input, the pre-trained pooling is gone. Here the two texts enter as the encoder knows them, each
-with its own [CLS] and positions; the lower layers do not see across, the upper ones do (MacAvaney et al. 2020,
-PreTTR; Cao et al. 2020, DeFormer). Before the first training step, with the crossing shut, the score is
-exactly the encoder's cosine; training opens the crossing and adds to it.
+with its own [CLS] and positions; the lower layers do not see across, the upper ones do (MacAvaney et al.
+2020, PreTTR; Cao et al. 2020, DeFormer). Before the first training step, with the crossing shut, the score is
+the encoder's cosine, scaled, plus a token-matching term; training opens the crossing and adds to it.
 """
 
 from __future__ import annotations
@@ -181,8 +181,12 @@ class CrossEncoderModel(nn.Module):
     def head(self, query: Tensor, query_mask: Tensor, passage: Tensor, passage_mask: Tensor) -> Tensor:
         """Score final states: pooled cosine, weighted best token matches, and a learnt correction."""
         query_mean, passage_mean = _mean(query, query_mask), _mean(passage, passage_mask)
-        cosine = (functional.normalize(query_mean, dim=-1) * functional.normalize(passage_mean, dim=-1)).sum(-1)
-        similarity = functional.normalize(query, dim=-1) @ functional.normalize(passage, dim=-1).transpose(-1, -2)
+        cosine = (functional.normalize(query_mean, dim=-1) * functional.normalize(passage_mean, dim=-1)).sum(
+            -1
+        )
+        similarity = functional.normalize(query, dim=-1) @ functional.normalize(passage, dim=-1).transpose(
+            -1, -2
+        )
         best = (similarity + (passage_mask[:, None, :] - 1.0) * 4.0).amax(-1)
         weight = torch.softmax(self.term_weight(query).squeeze(-1) + (query_mask - 1.0) * 1e4, -1)
         match = (best * weight).sum(-1)

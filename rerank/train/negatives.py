@@ -1,8 +1,8 @@
 """Hard negatives: passages that the first stage ranks high, from all its ranks, without the false ones.
 
 Only the first ranks make a model that has never seen an easy mistake; so ranks are drawn from bands. A
-passage that a teacher finds about as good as the positive is likely a positive without a label and is dropped (the
-rule of Moreira et al. 2024, NV-Retriever: a share of the positive's score).
+passage that a teacher finds about as good as the positive is likely a positive without a label and is
+dropped (the rule of Moreira et al. 2024, NV-Retriever: a share of the positive's score).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading what users have: (query, document, label) triples, clicks, positives; and making ranking lists of it."""
+"""Reading what users have, (query, document, label) triples or clicks, and making ranking lists of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import numpy as np
 from rerank.errors import InvalidInputError
 from rerank.train.lists import RankingList, read_lists
 
-FirstStage = Callable[[Sequence[str]], Callable[[str, int], list[int]]]  # documents -> (query, k) -> rows, best first
+FirstStage = Callable[
+    [Sequence[str]], Callable[[str, int], list[int]]
+]  # documents -> (query, k) -> rows, best first
 NEGATIVES = 7  # a list of eight is what a step of the bundled models saw
 REACH = 100  # ranks of the first stage that negatives are drawn from
 SKIPPED = 2  # top ranks passed over: where no teacher is asked, these are most likely unlabelled positives
@@ -30,13 +32,15 @@ class _Judged:
 def read_training_pairs(path: Path) -> list[RankingList] | dict[str, dict[str, float]]:
     """Read a file of training data.
 
-    :param path: JSONL (.jsonl, .jsonl.gz) of ranking lists {"query", "passages", "labels"}; or JSONL, CSV or TSV of
-        {"query", "document", "label"}, where a missing label is 1 (a click), or {"query", "positive"}.
+    :param path: JSONL (.jsonl, .jsonl.gz) of ranking lists {"query", "passages", "labels"}; or JSONL, CSV or TSV
+        of {"query", "document", "label"}, a missing label being 1 (a click), or {"query", "positive"}.
     :return: the lists as they are, or the grades by query and document.
     :raises InvalidInputError: if the file is absent, empty or malformed; the message names the line.
     """
     if not path.is_file():
-        raise InvalidInputError(f"{path} is not a file; give JSONL, CSV or TSV with query, document and label")
+        raise InvalidInputError(
+            f"{path} is not a file; give JSONL, CSV or TSV with query, document and label"
+        )
     if path.suffix in (".csv", ".tsv"):
         return _grades(_table(path), path)
     rows = _objects(path)
@@ -55,7 +59,7 @@ def mine_lists(
     negatives: int = NEGATIVES,
     seed: int = 0,
 ) -> list[RankingList]:
-    """Make ranking lists: labelled documents, and hard negatives that the first stage finds among all documents.
+    """Make ranking lists: labelled documents, and hard negatives that the first stage finds among them all.
 
     :param grades: by query and document; above 0 is relevant.
     :param first_stage: searches the documents; None draws negatives at random.
@@ -74,14 +78,18 @@ def mine_lists(
         texts = dict(judged)
         wanted = negatives - sum(grade <= 0 for grade in judged.values())
         if wanted > 0:
-            found = rng.permutation(len(documents)).tolist() if search is None else search(query, REACH)[SKIPPED:]
+            found = (
+                rng.permutation(len(documents)).tolist() if search is None else search(query, REACH)[SKIPPED:]
+            )
             fresh = [documents[row] for row in found if documents[row] not in judged]
             picked = rng.permutation(len(fresh))[:wanted]
             texts |= {fresh[row]: 0.0 for row in sorted(picked)}
         if len(texts) > 1:
             lists.append(RankingList(query, tuple(texts), tuple(texts.values()), {}, "own"))
     if not lists:
-        raise InvalidInputError("no query has both a relevant document and another; there is no order to learn")
+        raise InvalidInputError(
+            "no query has both a relevant document and another; there is no order to learn"
+        )
     return [lists[row] for row in rng.permutation(len(lists))]
 
 
@@ -97,8 +105,8 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Objects of a JSONL file, by line number."""
     import gzip
 
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as file:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
@@ -107,7 +115,9 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             except ValueError as error:
                 raise InvalidInputError(f"{path}, line {number}: not JSON ({error})") from error
             if not isinstance(row, dict):
-                raise InvalidInputError(f"{path}, line {number}: expected an object with query, document and label")
+                raise InvalidInputError(
+                    f"{path}, line {number}: expected an object with query, document and label"
+                )
             yield number, row
 
 

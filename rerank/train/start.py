@@ -28,7 +28,9 @@ def start_from(folder: Path, *, layers: int | None = None) -> tuple[CrossEncoder
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if config.get("format") == LATE_CROSSING:
         if layers not in (None, config["architecture"]["layers"]):
-            raise InvalidInputError(f"{folder} has {config['architecture']['layers']} layers; start from an encoder")
+            raise InvalidInputError(
+                f"{folder} has {config['architecture']['layers']} layers; start from an encoder"
+            )
         return from_reranker(folder)
     if config.get("model_type") != "bert" or not (folder / "model.safetensors").is_file():
         raise ModelError(f"{folder} is neither a reranker of this project nor a BERT encoder in safetensors")
@@ -63,7 +65,9 @@ def from_reranker(folder: Path) -> tuple[CrossEncoderModel, Tokenizer]:
         import onnx
         from onnx import numpy_helper
     except ImportError as error:
-        raise MissingExtraError("reading a graph needs onnx: pip install 'two-stage-retriever[train]'") from error
+        raise MissingExtraError(
+            "reading a graph needs onnx: pip install 'two-stage-retriever[train]'"
+        ) from error
     read = read_folder(folder)
     graph = onnx.load(str(read.graph)).graph
     stored = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
@@ -72,7 +76,9 @@ def from_reranker(folder: Path) -> tuple[CrossEncoderModel, Tokenizer]:
     for name, old in model.state_dict().items():
         value = _tensor(stored, name)
         if value is None or value.size != old.numel():
-            raise ModelError(f"{read.graph} does not hold {name} as config.json describes it; fetch the model again")
+            raise ModelError(
+                f"{read.graph} does not hold {name} as config.json describes it; fetch the model again"
+            )
         state[name] = torch.from_numpy(np.array(value, dtype=np.float32)).reshape(old.shape)
     model.load_state_dict(state)
     return model, read.tokenizer

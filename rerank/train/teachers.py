@@ -39,7 +39,9 @@ class TeacherVectors:
                 "teacher scores need sentence-transformers: pip install 'two-stage-retriever[train]'"
             ) from error
         self._model: Any = SentenceTransformer(
-            str(model), device="cuda" if torch.cuda.is_available() else "cpu", model_kwargs={"dtype": torch.bfloat16}
+            str(model),
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            model_kwargs={"dtype": torch.bfloat16},
         )
         self._model.max_seq_length = max_length
         self._dimensions = int(self._model.get_sentence_embedding_dimension())

@@ -78,7 +78,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.label_loss not in losses.LABEL_LOSSES:
-            raise InvalidInputError(f"label_loss {self.label_loss!r}: use one of {sorted(losses.LABEL_LOSSES)}")
+            raise InvalidInputError(
+                f"label_loss {self.label_loss!r}: use one of {sorted(losses.LABEL_LOSSES)}"
+            )
         if self.teacher_loss not in ("divergence", "margin"):
             raise InvalidInputError(f"teacher_loss {self.teacher_loss!r}: use 'divergence' or 'margin'")
         if self.steps < 1 or self.lists < 1:
@@ -119,9 +121,11 @@ class Trainer:
         self._trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._average = {name: p.detach().clone() for name, p in self._trained.items()}
         self._optimizer = torch.optim.AdamW(self._groups(), weight_decay=0.01, fused=True)
-        # On a CPU each worker has one core and its own lists: no thread then waits for another after every product.
+        # On a CPU each worker has one core and its own lists: no thread waits for another after a product.
         self._workers = 1 if self.device.type == "cuda" else min(torch.get_num_threads(), settings.lists)
-        self._pool = ThreadPoolExecutor(self._workers)  # kept: new threads a step would each keep memory of their own
+        self._pool = ThreadPoolExecutor(
+            self._workers
+        )  # kept: new threads a step would each keep memory of their own
         if self.device.type == "cpu":
             torch.set_num_threads(1)
         if self.device.type == "cuda" or shutil.which("g++") is not None:  # fusing needs a compiler
@@ -288,7 +292,11 @@ class Trainer:
             for name, p in self._trained.items()
             if not name.startswith(("upper.", "lower.")) and not name.endswith("_scale")
         ]
-        rates = ((body, self.settings.rate), (head, self.settings.head_rate), (scales, 20 * self.settings.head_rate))
+        rates = (
+            (body, self.settings.rate),
+            (head, self.settings.head_rate),
+            (scales, 20 * self.settings.head_rate),
+        )
         return [{"params": params, "peak": rate, "lr": rate} for params, rate in rates if params]
 
     def _load(self, values: dict[str, Tensor]) -> None:
