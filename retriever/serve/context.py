@@ -41,7 +41,11 @@ class Context:
         :raises RefusedError: with status 413.
         """
         if size > limit:
-            raise RefusedError(413, "batch_too_large", f"{name} has {size:,} entries, more than {limit:,}; send less at a time")
+            raise RefusedError(
+                413,
+                "batch_too_large",
+                f"{name} has {size:,} entries, more than {limit:,}; send less at a time",
+            )
 
 
 def _context(request: Request) -> Context:

@@ -25,9 +25,7 @@ _log = logging.getLogger("retriever.serve")
 OPEN_PATHS = frozenset({*PAGE_FILES, "/health", "/ready", "/openapi.json"})
 """What needs no token: nothing here shows anything of a collection."""
 
-_READING_POSTS = frozenset(
-    {"/v1/search", "/v1/search/batch", "/v1/embeddings", "/v1/rerank", "/v2/rerank"}
-)
+_READING_POSTS = frozenset({"/v1/search", "/v1/search/batch", "/v1/embeddings", "/v1/rerank", "/v2/rerank"})
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE_HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
@@ -96,12 +94,16 @@ class Gate:
     async def _body(self, headers: Headers, receive: Receive) -> tuple[bytes, Response | None]:
         """Read the body as far as the limit allows."""
         limit = self._settings.max_body_bytes
-        too_large = problem(413, "body_too_large", f"the body is larger than {limit:,} bytes; send less at a time")
+        too_large = problem(
+            413, "body_too_large", f"the body is larger than {limit:,} bytes; send less at a time"
+        )
         if headers.get("content-length", "") not in ("", "0") or "transfer-encoding" in headers:
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind != "application/json":
                 # Also what keeps other sites' forms out: a browser sends JSON elsewhere only when allowed to.
-                return b"", problem(415, "not_json", "send JSON with the header 'Content-Type: application/json'")
+                return b"", problem(
+                    415, "not_json", "send JSON with the header 'Content-Type: application/json'"
+                )
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length[:20]) > limit:
             return b"", too_large

@@ -17,7 +17,7 @@ from prometheus_client import (
 from retriever.types import SearchTimings, WriteSummary
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Where several workers put their figures, so that any of them can answer for all; prometheus_client's name."""
+"""Where several workers put their figures, so that any can answer for all; the name is prometheus_client's."""
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -36,12 +36,10 @@ class Metrics:
             "waiting_seconds", "Waiting for a thread.", ["lane"], buckets=_SECONDS, **make
         )
         self.refused = Counter("refused", "Requests refused because too many waited.", ["lane"], **make)
-        self.in_flight = Gauge(
-            "in_flight", "Requests being answered.", multiprocess_mode="livesum", **make
-        )
+        self.in_flight = Gauge("in_flight", "Requests being answered.", multiprocess_mode="livesum", **make)
         self.stage_seconds = Histogram(
             "stage_seconds",
-            "A stage of a search: first_stage (encoding, vectors, BM25, fusion), rerank (cross-encoder), or batch (both, of many queries).",
+            "first_stage (encoding, vectors, BM25, fusion), rerank (cross-encoder), batch (both, for many queries).",
             ["collection", "stage"],
             buckets=_SECONDS,
             **make,
@@ -54,7 +52,11 @@ class Metrics:
             "written_documents", "Documents by what became of them.", ["collection", "change"], **make
         )
         self.documents = Gauge(
-            "documents", "Documents in the collection.", ["collection"], multiprocess_mode="mostrecent", **make
+            "documents",
+            "Documents in the collection.",
+            ["collection"],
+            multiprocess_mode="mostrecent",
+            **make,
         )
 
     def searched(self, collection: str, timings: SearchTimings, *, queries: int, empty: int) -> None:

@@ -80,7 +80,9 @@ async def embeddings(body: EmbeddingsRequest, request: Request, context: InConte
     summary="Order passages for a query, in Cohere's and Jina's shape",
     responses={200: {"content": {"application/json": {"example": _RERANKED}}}},
 )
-@router.post("/v2/rerank", summary="The same, where Cohere's newer client looks for it", include_in_schema=False)
+@router.post(
+    "/v2/rerank", summary="The same, where Cohere's newer client looks for it", include_in_schema=False
+)
 async def rerank(body: RerankRequest, request: Request, context: InContext) -> JSONResponse:
     """Score passages with a collection's cross-encoder.
 

@@ -59,7 +59,7 @@ def serve(
     log_level: str = "info",
     started: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve open collections from this process, and close them in the end; the parameters are those of `run`."""
+    """Serve open collections from this process and close them in the end; parameters as for `run`."""
     settings.check()
     config = uvicorn.Config(create_app(retrievers, settings), **_options(settings, log_level))
     listening = config.bind_socket()

@@ -16,7 +16,7 @@ _LONGEST_QUERY = 10_000  # characters; a query is a question, not a document
 
 
 def check_json(value: Any, what: str = "the filter", *, deepest: int = _DEEPEST) -> int:
-    """Refuse JSON that no database holds or that is made to exhaust it; return its number of values.
+    """Refuse JSON that no database holds or that is made to exhaust it; count its values.
 
     :param value: parsed JSON.
     :param what: its name in messages.

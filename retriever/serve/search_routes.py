@@ -124,7 +124,10 @@ async def search_batch(body: BatchSearchRequest, request: Request, context: InCo
 def _check_limits(context: Context, options: SearchOptions) -> None:
     """Refuse what would take one request too long."""
     settings = context.settings
-    for name, value, limit in (("k", options.k, settings.max_k), ("depth", options.depth, settings.max_depth)):
+    for name, value, limit in (
+        ("k", options.k, settings.max_k),
+        ("depth", options.depth, settings.max_depth),
+    ):
         if value is not None and value > limit:
             raise InvalidInputError(f"{name} is {value}; this server takes up to {limit}")
 

@@ -59,6 +59,8 @@ class Served:
             view = self._views.pop(dimensions, None)
             if view is None:
                 narrowed = NarrowedCollection(self.retriever.collection, dimensions)
+                with narrowed.reading():  # its vectors are made here and not in the time of a search
+                    pass
                 view = Retriever(narrowed, reranker=self.reranker)
             self._views[dimensions] = view
             while len(self._views) > _VIEWS_KEPT:
@@ -99,7 +101,8 @@ class Served:
                 for field, value in _leaves(document.metadata):
                     found.setdefault(field, {})[value] = None
             shown = {
-                field: list(itertools.islice(values, _VALUES_SHOWN)) for field, values in sorted(found.items())
+                field: list(itertools.islice(values, _VALUES_SHOWN))
+                for field, values in sorted(found.items())
             }
             self._fields = count, shown
         return self._fields[1]
@@ -136,9 +139,13 @@ class Catalogue:
         if name is None:
             if len(self._by_name) == 1:
                 return next(iter(self._by_name.values()))
-            raise RefusedError(422, "invalid_input", f"there are several collections; give {what}, one of: {names}")
+            raise RefusedError(
+                422, "invalid_input", f"there are several collections; give {what}, one of: {names}"
+            )
         if name not in self._by_name:
-            raise RefusedError(404, f"{what}_not_found", f"there is no {what} of that name; there are: {names}")
+            raise RefusedError(
+                404, f"{what}_not_found", f"there is no {what} of that name; there are: {names}"
+            )
         return self._by_name[name]
 
     def close(self) -> None:

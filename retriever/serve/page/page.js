@@ -252,7 +252,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   const typing = event.target.matches("input, select, textarea, button");
   if (typing && !(event.target === query && event.key === "ArrowDown")) {
-    if (event.key === "Escape") event.target.blur();
+    if (event.key === "Escape") { event.preventDefault(); event.target.blur(); }
     return;
   }
   const action = KEYS[event.key];

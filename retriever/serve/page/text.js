@@ -1,8 +1,8 @@
 // Text into elements. Nothing here or elsewhere parses HTML: what a document says is shown, never run.
 
 const WORD = /[\p{L}\p{N}]+/gu;
-const BEFORE = 60; // characters shown before the first matched word of an excerpt
-const LONG = 420; // characters of an excerpt; two lines show fewer
+const BEFORE = 24; // characters shown before the first matched word of an excerpt
+const LONG = 240; // characters of an excerpt; a line shows fewer
 
 export const element = (name, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(name), properties);

@@ -1,4 +1,7 @@
+import threading
+
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 
 from retriever.serve import ServeSettings, create_app
@@ -33,3 +36,23 @@ def tokens():
 
 def bearer(secret):
     return {"Authorization": f"Bearer {secret}"}
+
+
+@pytest.fixture
+def live(make):
+    """Serve the small corpus on a real port from a thread; returns the address."""
+    running = []
+
+    def start(*, retriever=None, **settings):
+        app = create_app({"docs": retriever or make()}, ServeSettings(**settings))
+        config = uvicorn.Config(app, port=0, log_config=None)
+        server, listening = uvicorn.Server(config), config.bind_socket()
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        running.append((server, thread))
+        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+    yield start
+    for server, thread in running:
+        server.should_exit = True
+        thread.join(timeout=20)
