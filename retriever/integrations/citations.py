@@ -157,6 +157,4 @@ def _shortened(
 
 
 def _omission(number: int) -> str:
-    return (
-        f"({number} more found, left out to stay within the token budget; ask for fewer, or more precisely.)"
-    )
+    return f"({number} more left out: token budget)"
