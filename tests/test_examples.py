@@ -12,6 +12,7 @@ EXPECTED = {
     "persistent_collection.py": ["opened with 3 documents", "Mars is called the red planet", "Venus turns"],
     "rag_prompt.py": ["[1] Laptops (it#1)", "Question: My laptop was stolen"],
     "filter_and_update.py": ["filtered: ['b']", "1 added, 1 updated", "left: ['c', 'd']"],
+    "evaluate_your_corpus.py": ["reranked: nDCG@10", "RetrieverConfig(", "answered: "],
 }
 
 
