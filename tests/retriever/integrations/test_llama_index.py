@@ -113,10 +113,7 @@ CONDITIONS = st.one_of(
         MetadataFilter,
         key=st.just("n"),
         value=NUMBERS,
-        operator=st.sampled_from(
-            [FilterOperator.EQ, FilterOperator.NE, FilterOperator.GT, FilterOperator.GTE]
-            + [FilterOperator.LT, FilterOperator.LTE]
-        ),
+        operator=st.sampled_from(["==", "!=", ">", ">=", "<", "<="]),
     ),
     st.builds(
         MetadataFilter,

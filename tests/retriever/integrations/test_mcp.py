@@ -197,9 +197,11 @@ def listening(saved):
 def test_streamable_http_needs_the_token(listening, saved):
     @asynccontextmanager
     async def with_token(token):
-        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http:
-            async with streamable_http_client(listening, http_client=http) as streams:
-                yield streams
+        async with (
+            httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http,
+            streamable_http_client(listening, http_client=http) as streams,
+        ):
+            yield streams
 
     found = session(with_token(TOKEN), lambda client: client.call_tool("search", {"query": QUERY}))
     with Retriever.open(saved) as retriever:
