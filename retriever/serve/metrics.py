@@ -17,7 +17,7 @@ from prometheus_client import (
 from retriever.types import SearchTimings, WriteSummary
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Where several workers put their figures, so that any can answer for all; the name is prometheus_client's."""
+"""Where several workers put their figures, so that any answers for all; prometheus_client's name."""
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -39,7 +39,7 @@ class Metrics:
         self.in_flight = Gauge("in_flight", "Requests being answered.", multiprocess_mode="livesum", **make)
         self.stage_seconds = Histogram(
             "stage_seconds",
-            "first_stage (encoding, vectors, BM25, fusion), rerank (cross-encoder), batch (both, for many queries).",
+            "first_stage (encoding, vectors, BM25, fusion), rerank (cross-encoder) or batch (both).",
             ["collection", "stage"],
             buckets=_SECONDS,
             **make,

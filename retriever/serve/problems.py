@@ -27,7 +27,7 @@ _log = logging.getLogger("retriever.serve")
 _WRITER_RETRY_S = 1
 _SHOWN_PROBLEMS = 5
 
-# The first that fits decides. Others are the server's fault: their messages may hold paths and are only logged.
+# The first that fits decides. Others are the server's fault: their messages may hold paths.
 _STATUS: tuple[tuple[type[Exception], int, str], ...] = (
     (DuplicateIdError, 409, "duplicate_id"),
     (DocumentNotFoundError, 404, "document_not_found"),

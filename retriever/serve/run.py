@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,6 +64,7 @@ def serve(
     settings.check()
     config = uvicorn.Config(create_app(retrievers, settings), **_options(settings, log_level))
     listening = config.bind_socket()
+    listening.listen(_BACKLOG)  # so that who hears of the address can connect
     host, port = listening.getsockname()[:2]
     if started is not None:
         started(_address(host, port))
@@ -76,20 +78,28 @@ def _run_workers(
     started: Callable[[str], None] | None,
 ) -> None:
     """Start processes that take connections from one socket; one that dies is replaced."""
-    from uvicorn.supervisors import Multiprocess
-
+    settings = settings.model_copy(update={"port": settings.port or _free_port(settings.host)})
     with tempfile.TemporaryDirectory(prefix="retriever-metrics-") as shared:
         os.environ[SHARED_FOLDER] = shared
         os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
         os.environ[FOLDERS_VARIABLE] = os.pathsep.join(str(folder.resolve()) for folder in folders)
-        options = _options(settings, log_level)
-        config = uvicorn.Config(
-            "retriever.serve.app:app_from_environment", factory=True, workers=settings.workers, **options
-        )
-        listening = config.bind_socket()
         if started is not None:
-            started(_address(*listening.getsockname()[:2]))
-        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listening]).run()
+            started(_address(settings.host, settings.port))
+        uvicorn.run(
+            "retriever.serve.app:app_from_environment",
+            factory=True,
+            workers=settings.workers,
+            **_options(settings, log_level),
+        )
+
+
+def _free_port(host: str) -> int:
+    """Return a port that nobody listens on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _options(settings: ServeSettings, log_level: str) -> dict[str, Any]:

@@ -16,12 +16,12 @@ _LONGEST_QUERY = 10_000  # characters; a query is a question, not a document
 
 
 def check_json(value: Any, what: str = "the filter", *, deepest: int = _DEEPEST) -> int:
-    """Refuse JSON that no database holds or that is made to exhaust it; count its values.
+    """Refuse JSON that no database holds or that would exhaust it; count its values.
 
     :param value: parsed JSON.
     :param what: its name in messages.
     :param deepest: levels allowed from here.
-    :raises InvalidInputError: if it is too deep or too large, or holds a number or text that cannot be stored.
+    :raises InvalidInputError: if it is too deep or too large, or holds what cannot be stored.
     """
     if deepest < 0:
         raise FilterError(f"{what} is nested more than {_DEEPEST} levels deep")

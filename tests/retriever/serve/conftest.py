@@ -43,8 +43,8 @@ def live(make):
     """Serve the small corpus on a real port from a thread; returns the address."""
     running = []
 
-    def start(*, retriever=None, **settings):
-        app = create_app({"docs": retriever or make()}, ServeSettings(**settings))
+    def start(*, retriever=None, name="docs", **settings):
+        app = create_app({name: retriever or make()}, ServeSettings(**settings))
         config = uvicorn.Config(app, port=0, log_config=None)
         server, listening = uvicorn.Server(config), config.bind_socket()
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -52,7 +52,12 @@ def live(make):
         running.append((server, thread))
         return f"http://127.0.0.1:{listening.getsockname()[1]}"
 
+    def stop():
+        for server, _ in running:
+            server.should_exit = True
+
+    start.stop = stop
     yield start
-    for server, thread in running:
-        server.should_exit = True
+    stop()
+    for _, thread in running:
         thread.join(timeout=20)

@@ -94,29 +94,39 @@ def test_one_process_serves_logs_json_and_ends_well(start, folder):
     assert requests[-1]["status"] == 200
 
 
-def test_a_request_under_way_is_answered_before_the_end(start, tmp_path):
-    documents = [{"id": f"d{i}", "text": f"number {i} " + "word " * 40} for i in range(3000)]
-    path = tmp_path / "docs"
-    Retriever.from_corpus(documents[:10], path=path, config=RetrieverConfig(reranker=None)).close()
-    server = start(path, "--port", 0)
-    server.wait_ready()
+class GatedReranker:
+    recommended_weight = 1.0
+
+    def __init__(self):
+        self.entered, self.gate = threading.Event(), threading.Event()
+
+    def score(self, query, passages):
+        self.entered.set()
+        self.gate.wait(20)
+        return [0.0] * len(passages)
+
+
+def test_a_request_under_way_is_answered_before_the_end(live, make):
+    reranker = GatedReranker()
+    address = live(retriever=make(reranker=reranker), rerank=False)
     answers = []
 
-    def write():
-        for first in range(0, 3000, 1500):
-            body = {"documents": documents[first : first + 1500]}
-            answers.append(httpx.put(f"{server.address}/v1/documents", json=body, timeout=60))
-            return
+    def search():
+        body = {"query": "cat", "rerank": True}
+        answers.append(httpx.post(f"{address}/v1/search", json=body, timeout=30))
 
-    writing = threading.Thread(target=write)
-    writing.start()
-    time.sleep(0.15)
-    server.stop()
-    writing.join(30)
-    if answers:  # the connection was made before the end
-        assert answers[0].status_code == 200
-        with Retriever.open(path) as retriever:
-            assert len(retriever) == 1500
+    asking = threading.Thread(target=search)
+    asking.start()
+    assert reranker.entered.wait(20)
+    live.stop()
+    time.sleep(0.3)
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{address}/health")
+    assert not answers
+    reranker.gate.set()
+    asking.join(20)
+    assert answers[0].status_code == 200
+    assert len(answers[0].json()["results"]) == 5
 
 
 def test_several_workers_share_a_collection_and_its_figures(start, folder):
@@ -130,7 +140,6 @@ def test_several_workers_share_a_collection_and_its_figures(start, folder):
                 "/v1/documents", json={"documents": [{"id": f"n{turn}", "text": f"seven {turn}"}]}
             )
             assert added.status_code == 201, added.text
-    workers = set()
     for _ in range(12):
         with httpx.Client(base_url=server.address, timeout=30) as client:
             found = client.post("/v1/search", json={"query": "seven", "k": 6}).json()["results"]
@@ -159,7 +168,8 @@ def test_beyond_loopback_without_a_token_it_does_not_start(start, folder):
 def test_a_token_from_the_environment_is_asked_for(start, folder):
     secret = "a-secret-of-the-tests"
     server = start(folder, "--port", 0, "--host", "0.0.0.0", RETRIEVER_READ_TOKEN=secret)
-    address = server.address.replace("0.0.0.0", "127.0.0.1")
+    server.address = address = server.address.replace("0.0.0.0", "127.0.0.1")
+    server.wait_ready()
     assert httpx.post(f"{address}/v1/search", json={"query": "cat"}).status_code == 401
     answer = httpx.post(
         f"{address}/v1/search", json={"query": "cat"}, headers={"Authorization": f"Bearer {secret}"}
