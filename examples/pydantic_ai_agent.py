@@ -11,6 +11,6 @@ HANDBOOK = [
 ]
 
 with Retriever.from_corpus(HANDBOOK) as handbook:
-    # Put a real model here, for example "openai:gpt-5-mini"; this one calls each tool and repeats the answers.
+    # Put a real model here, for example "openai:gpt-5-mini"; this one calls each tool and repeats it.
     agent = Agent(TestModel(), tools=[handbook.as_tool(name="handbook").function])
     print(agent.run_sync("How many days of leave do I have?").output)
