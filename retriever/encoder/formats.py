@@ -103,7 +103,8 @@ def read_model(folder: Path) -> ModelParts:
     if tensor not in tensors:
         raise ModelError(
             f"{table_folder / 'model.safetensors'} has no tensor {tensor!r} "
-            f"(it has {', '.join(sorted(tensors))}): not a static model; give a model2vec or StaticEmbedding folder"
+            f"(it has {', '.join(sorted(tensors))}): not a static model; "
+            "give a model2vec or StaticEmbedding folder"
         )
     tokenizer = _read_tokenizer(table_folder / "tokenizer.json")
     config = _read_json(config_file)

@@ -175,16 +175,15 @@ def _next_part(data: Any, begin: Any, stop: Any, behaviour: Any) -> Any:
 
 
 @part
-def _in_literal(data: Any, position: Any, text: Any, rules: Any) -> Any:
-    """Tell whether an added token lies over this punctuation mark."""
-    _, triggers, literals, literal_starts, anchors = rules
+def _begins_literal(data: Any, position: Any, text: Any, rules: Any) -> Any:
+    """Tell whether an added token begins with this punctuation mark."""
+    _, triggers, literals, literal_starts = rules
     if not triggers[data[position]]:
         return False
     for index in range(literal_starts.size - 1):
         size = literal_starts[index + 1] - literal_starts[index]
-        begin = position - anchors[index]
-        inside = begin >= text[0] and begin + size <= text[1]
-        if inside and same_bytes(data, begin, literals, literal_starts[index], size):
+        fits = position + size <= text[1]
+        if fits and same_bytes(data, position, literals, literal_starts[index], size):
             return True
     return False
 
@@ -217,7 +216,7 @@ def _scan_run(
     slots, keys, _, _ = words
     counted, kept, missed, state = tally
     position, stop = run
-    if stop - position == 1 and _in_literal(data, position, text, rules):
+    if stop - position == 1 and _begins_literal(data, position, text, rules):
         return counted, kept, missed, FOREIGN
     while position < stop and counted < limit:
         position, part_end = _next_part(data, position, stop, rules[0])

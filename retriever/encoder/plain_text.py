@@ -47,17 +47,15 @@ class Rules(NamedTuple):
     """Where the words of a text end, as the kernels read it.
 
     :param behaviour: uint8, shape (65536,): JOINED, APART, SPACE or LETTER for each character.
-    :param triggers: bool, shape (256,): punctuation that may lie in an added token.
-    :param literals: uint8: the added tokens with punctuation in them, one after another.
+    :param triggers: bool, shape (256,): punctuation that begins an added token.
+    :param literals: uint8: the added tokens that begin with punctuation, one after another.
     :param literal_starts: int64, shape (literals + 1,): where each begins.
-    :param anchors: int64, shape (literals,): offset of the first punctuation mark of each.
     """
 
     behaviour: NDArray[np.uint8]
     triggers: NDArray[np.bool_]
     literals: NDArray[np.uint8]
     literal_starts: NDArray[np.int64]
-    anchors: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +151,12 @@ def _stays_inside(token: dict[str, Any], behaviour: NDArray[np.uint8]) -> bool:
 
 
 def _is_literal(token: dict[str, Any]) -> bool:
-    """Tell whether an added token can be recognised in the bytes of a text by its punctuation."""
+    """Tell whether an added token can be recognised in the bytes of a text by the mark it begins with."""
     content = token["content"]
-    return not (token["single_word"] or token["normalized"] or _ASCII_SPACE.intersection(content)) and bool(
-        _ASCII_MARKS.intersection(content)
-    )
+    if token["single_word"] or token["normalized"] or _ASCII_SPACE.intersection(content):
+        return False
+    # Were the mark further in, a text might be cut before it is seen.
+    return content[0] in _ASCII_MARKS
 
 
 def _kind(character: str, behaviour: NDArray[np.uint8]) -> int:
@@ -168,16 +167,13 @@ def _kind(character: str, behaviour: NDArray[np.uint8]) -> int:
 
 def _as_arrays(behaviour: NDArray[np.uint8], literals: list[bytes]) -> Rules:
     """Lay the literals out for the kernels."""
-    marks = {ord(mark) for mark in _ASCII_MARKS}
-    anchors = [next(offset for offset, byte in enumerate(literal) if byte in marks) for literal in literals]
     triggers = np.zeros(256, dtype=np.bool_)
-    triggers[[literal[anchor] for literal, anchor in zip(literals, anchors, strict=True)]] = True
+    triggers[[literal[0] for literal in literals]] = True
     return Rules(
         behaviour=behaviour,
         triggers=triggers,
         literals=np.frombuffer(bytearray(b"".join(literals) + b"\0"), dtype=np.uint8),
         literal_starts=np.cumsum([0, *map(len, literals)], dtype=np.int64),
-        anchors=np.array([*anchors, 0], dtype=np.int64),
     )
 
 

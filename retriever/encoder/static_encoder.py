@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from retriever.encoder.coverage import VocabularyCoverage, measure_coverage
 from retriever.encoder.formats import DEFAULT_MAX_LENGTH, ModelParts, read_model, resolve_folder, write_model
+from retriever.encoder.own_words import appended, extended_tokenizer, known_names, pieces_of, rows_of_sums
 from retriever.encoder.tables import TableType, check_tokens, checked_table, quantized, read_only
 from retriever.encoder.tokens import Ids, private_copy, tokenize, unknown_id, well_formed
 from retriever.errors import InvalidInputError, InvalidTypeError, ModelError
@@ -135,7 +137,8 @@ class StaticEncoder:
         """
         limit = self._limit(max_length)
         if isinstance(texts, str):
-            return self._encode([texts], limit, 1)[0]
+            vector: Vectors = self._encode([texts], limit, 1)[0]
+            return vector
         return self._encode(_checked_texts(texts), limit, _checked_threads(threads))
 
     def encode_stream(
@@ -217,6 +220,53 @@ class StaticEncoder:
         table, weights = quantized(self._table[:, : self._dimensions], self._weights, self._mapping, dtype)
         return self._with(table, self._tokenizer, weights, self._mapping)
 
+    def with_vocabulary(
+        self, words: Iterable[str], *, vectors: NDArray[np.float32] | None = None
+    ) -> StaticEncoder:
+        """Give words rows of their own.
+
+        Without vectors a word's row is the sum of its pieces' rows, so that texts keep their vectors until
+        the rows are trained. Words that are one token already are left as they are.
+
+        :param words: whole words, without spaces and punctuation.
+        :param vectors: a row for each word, shape (words, dimensions).
+        :return: an encoder with a longer table.
+        :raises InvalidInputError: if the tokenizer splits a word, or `vectors` has another shape.
+        """
+        wanted = list(words)
+        given = None if vectors is None else np.asarray(vectors, dtype=np.float32)
+        if given is not None and given.shape != (len(wanted), self._dimensions):
+            raise InvalidInputError(
+                f"vectors must have shape ({len(wanted)}, {self._dimensions}), not {given.shape}"
+            )
+        pieces = pieces_of(self._tokenizer, wanted)
+        names = known_names(self._tokenizer, wanted)
+        # The last vector of a word that is given twice would be as good; the first is kept.
+        new = [
+            place for place, name in enumerate(names) if len(pieces[place]) != 1 and name not in names[:place]
+        ]
+        table = self._table[:, : self._dimensions]
+        rows = (
+            rows_of_sums(table, self._weights, self._mapping, [self._known(pieces[place]) for place in new])
+            if given is None
+            else given[new]
+        )
+        tokenizer = extended_tokenizer(self._tokenizer, [wanted[place] for place in new])
+        longer, weights, mapping = appended(table, self._weights, self._mapping, rows)
+        return self._with(longer, tokenizer, weights, mapping)
+
+    def coverage(self, corpus: Iterable[str], *, top: int = 50) -> VocabularyCoverage:
+        """Report how well the vocabulary covers a corpus.
+
+        :param corpus: texts, read once.
+        :param top: words listed that fall into three or more pieces.
+        :return: shares, means, those words, and what adding them with `with_vocabulary` would cost.
+        :raises InvalidInputError: if `top` is below 1.
+        """
+        _checked_at_least_1("top", top)
+        row_bytes = self._dimensions * self._table.itemsize + (0 if self._weights is None else 4)
+        return measure_coverage(self._tokenizer, self._unknown_id, corpus, row_bytes=row_bytes, top=top)
+
     def save(self, path: str | Path) -> None:
         """Write a folder that this project, model2vec and, unless it is int8, sentence-transformers load.
 
@@ -262,6 +312,10 @@ class StaticEncoder:
             starts = np.concatenate(([0], np.cumsum(known, dtype=np.int64)))[starts]
             ids = ids[known]
         return ids, starts, counts
+
+    def _known(self, ids: list[int]) -> list[int]:
+        """Return the ids without the unknown one."""
+        return [token for token in ids if token != self._unknown_id]
 
     def _limit(self, max_length: int | None) -> int | None:
         """Return the number of tokens kept."""
@@ -311,18 +365,16 @@ def _checked_threads(threads: int | None) -> int:
     return _checked_at_least_1("threads", threads) or available
 
 
-def _checked_texts(texts: Sequence[str]) -> Sequence[str]:
+def _checked_texts(texts: Any) -> Sequence[str]:
     """Return a list of strings, or raise."""
     if isinstance(texts, np.ndarray) and texts.ndim == 1:
         texts = texts.tolist()
-    if not isinstance(texts, list | tuple) and (
-        isinstance(texts, bytes | bytearray) or not isinstance(texts, Sequence)
-    ):
+    if isinstance(texts, bytes | bytearray) or not isinstance(texts, Sequence):
         raise InvalidTypeError(
             f"texts must be a string or a sequence of strings, not {type(texts).__name__}; "
             "give generators to encode_stream"
         )
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InvalidTypeError(f"text {index} is a {type(text).__name__}, not a string")
+    if any(kind is not str and not issubclass(kind, str) for kind in set(map(type, texts))):
+        index, text = next((place, text) for place, text in enumerate(texts) if not isinstance(text, str))
+        raise InvalidTypeError(f"text {index} is a {type(text).__name__}, not a string")
     return texts

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from retriever.errors import InvalidInputError
 
 TableType = Literal["float32", "float16", "int8"]
-_INT8_LARGEST = 127  # symmetric: -128 is not used
+INT8_LARGEST = 127  # symmetric: -128 is not used
 _ROWS_AT_A_TIME = 8192
 
 
@@ -95,7 +95,7 @@ def quantized(
     small = np.empty(table.shape, dtype=np.int8)
     for first in range(0, len(table), _ROWS_AT_A_TIME):
         rows = table[first : first + _ROWS_AT_A_TIME].astype(np.float32)
-        scale = np.abs(rows).max(axis=1) / np.float32(_INT8_LARGEST)
+        scale = np.abs(rows).max(axis=1) / np.float32(INT8_LARGEST)
         scales[first : first + _ROWS_AT_A_TIME] = scale
         divisor = np.where(scale > 0, scale, np.float32(1))[:, None]
         small[first : first + _ROWS_AT_A_TIME] = np.rint(rows / divisor)

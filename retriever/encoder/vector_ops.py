@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils as _cgutils
 from numba.core import types as _types
 from numba.extending import intrinsic as _intrinsic
 
+cgutils: Any = _cgutils
 types: Any = _types  # names made at run time, unknown to type checkers
 _I8, _I64 = ir.IntType(8), ir.IntType(64)
 _WINDOW = 64
