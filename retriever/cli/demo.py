@@ -30,11 +30,17 @@ def demo(
         str | None, typer.Argument(help="Your own question, in place of the six.", show_default=False)
     ] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="At most this many results a question.")] = 5,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Serve the collection and open its page in a browser.")
+    ] = False,
 ) -> None:
     """Ask Python's own documentation six questions, or one of yours.
 
     The docstrings of the standard library become a collection, which is kept and used again.
     """
+    if open_page:
+        _serve(question)
+        return
     from retriever.cli.console import out, say
     from retriever.cli.opening import warm_up
     from retriever.cli.results_table import results_table, timings_line
@@ -47,6 +53,23 @@ def demo(
             out.print(results_table(results, title=asked, ids=False, width=out.width))
             out.print(f"{timings_line(timings)}\n", style="dim", highlight=False)
     _say_what_next()
+
+
+def _serve(question: str | None) -> None:
+    """Serve the demo's collection on a free port until Ctrl-C, and open its page."""
+    from urllib.parse import urlencode
+
+    from retriever.cli.serve import announcer
+    from retriever.serve.run import serve
+    from retriever.serve.settings import ServeSettings
+
+    asked = "/?" + urlencode({"q": QUESTIONS[0] if question is None else question})
+    serve(
+        {"stdlib": _collection()},
+        ServeSettings(port=0),
+        log_level="warning",
+        started=announcer(open_browser=True, path=asked),
+    )
 
 
 def home() -> Path:

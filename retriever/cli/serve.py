@@ -64,10 +64,11 @@ def serve(
     run(directories, settings, log_level=log_level, started=announcer(open_browser=open_browser))
 
 
-def announcer(*, open_browser: bool) -> Callable[[str], None]:
+def announcer(*, open_browser: bool, path: str = "") -> Callable[[str], None]:
     """Return what says where the server is, and opens it.
 
     :param open_browser: whether to open the page.
+    :param path: what to open there.
     """
 
     def started(address: str) -> None:
@@ -77,6 +78,6 @@ def announcer(*, open_browser: bool) -> Callable[[str], None]:
         if open_browser:
             import webbrowser
 
-            webbrowser.open(address)
+            webbrowser.open(address + path)
 
     return started

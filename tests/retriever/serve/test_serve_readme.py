@@ -31,8 +31,9 @@ def test_the_first_search_is_answered_as_curl_sends_it(live, make):
 
 
 def test_every_option_named_exists():
-    from retriever.cli.main import app
     from typer.testing import CliRunner
+
+    from retriever.cli.main import app
 
     shown = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200"}).stdout
     for command in [line for block in SHELL for line in block.splitlines() if "retriever serve" in line]:
