@@ -36,7 +36,8 @@ def demo(
 ) -> None:
     """Ask Python's own documentation six questions, or one of yours.
 
-    The docstrings of the standard library become a collection, which is kept and used again.
+    The docstrings of the standard library become a collection, which is kept in RETRIEVER_HOME or the user's
+    cache folder, and used again.
     """
     if open_page:
         _serve(question)

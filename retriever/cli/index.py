@@ -147,7 +147,8 @@ class _Run:
             documents, path=self._directory, config=config, progress=self._progress
         ) as retriever:
             self.size = len(retriever)
-        return WriteSummary(added=self.size)
+        # Records without an id that say the same are one document.
+        return WriteSummary(added=self.size, unchanged=self._committed - self.size)
 
     def _update(self, documents: Iterator[Document]) -> WriteSummary:
         from retriever.cli.console import say

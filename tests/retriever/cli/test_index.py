@@ -105,6 +105,14 @@ def test_records_with_named_fields(run, tmp_path, encoder_folder):
         assert retriever.get("q1").text == "On the mat."
 
 
+def test_records_that_say_the_same_are_one_document(run, tmp_path, encoder_folder):
+    (tmp_path / "a.jsonl").write_text('{"text": "cat"}\n{"text": "dog"}\n{"text": "cat"}\n')
+    answer = facts(
+        run("index", tmp_path / "a.jsonl", "-o", tmp_path / "c", "--encoder", encoder_folder, "--json")
+    )
+    assert (answer["documents"], answer["added"], answer["unchanged"]) == (2, 2, 1)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
