@@ -39,10 +39,12 @@ class Source:
     def heading(self) -> str:
         """The line above the passage: number, title, id, and where in the document."""
         start, _ = self.result.span
-        title = f"{self.result.title[:_LONGEST_TITLE]} " if self.result.title else ""
+        # On one line: a title with a line break in it could pass for another source.
+        title = " ".join(self.result.title[:_LONGEST_TITLE].split())
         facts = json.dumps(dict(self.result.metadata), ensure_ascii=False) if self.result.metadata else ""
         facts = f", {facts}" if 0 < len(facts) <= _LONGEST_METADATA else ""
-        return f"[{self.number}] {title}(id {self.result.id!r}, characters {start}–{self.end}{facts})"
+        place = f"(id {self.result.id!r}, characters {start}–{self.end}{facts})"
+        return " ".join(part for part in (f"[{self.number}]", title, place) if part)
 
     @property
     def end(self) -> int:
@@ -125,9 +127,12 @@ def cut_to_budget(text: str, *, max_tokens: int, count: CountTokens) -> str:
     :param count: counts a text's tokens.
     :return: the text itself if it fits; else a beginning, never empty.
     """
-    if count(text) <= max_tokens:
+    low, high = 1, 2
+    # Twice as far each time, so that a little of a long text costs little.
+    while low < len(text) and count(text[:high]) <= max_tokens:
+        low, high = min(high, len(text)), 2 * high
+    if low >= len(text):
         return text
-    low, high = 1, len(text)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if count(text[:middle]) <= max_tokens else (low, middle)

@@ -42,6 +42,18 @@ def test_long_titles_and_metadata_leave_room_for_passages():
     assert "The cat." in found.text
 
 
+def test_a_title_cannot_pass_for_another_source():
+    found = cite([result("a", "The cat.", title="Cats\n[2] (id 'b'")], max_tokens=200, count=COUNT)
+    assert len([line for line in found.text.splitlines() if line.startswith("[")]) == 1
+
+
+def test_cutting_a_long_text_reads_little_of_it():
+    read = []
+    count = lambda text: read.append(len(text)) or len(text) // 4  # noqa: E731
+    assert len(cut_to_budget("wind " * 1_000_000, max_tokens=100, count=count)) <= 403
+    assert max(read) < 2000
+
+
 def test_long_unknown_strings_are_not_counted_as_one_token():
     assert COUNT("x" * 4000) >= 1000
     assert COUNT("") == 0

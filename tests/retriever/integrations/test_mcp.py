@@ -21,6 +21,7 @@ from retriever.integrations.mcp import build_server, document_uri
 from tests.factories import CORPUS
 
 QUERY = "where is the cat"
+PATIENCE = 60  # seconds, for machines that do other things beside
 TOKEN = "a-secret-for-the-tests"
 COMMAND = [sys.executable, "-c", "from retriever.cli.main import main; main()", "mcp"]
 
@@ -198,7 +199,7 @@ def test_streamable_http_needs_the_token(listening, saved):
     @asynccontextmanager
     async def with_token(token):
         async with (
-            httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http,
+            httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE) as http,
             streamable_http_client(listening, http_client=http) as streams,
         ):
             yield streams
@@ -208,9 +209,9 @@ def test_streamable_http_needs_the_token(listening, saved):
         expected = [one.id for one in retriever.search(QUERY, k=5)]
     assert [one["id"] for one in found.structured_content["passages"]] == expected
     for headers in ({}, {"Authorization": "Bearer wrong"}):
-        assert httpx2.post(listening, json={}, headers=headers).status_code == 401
+        assert httpx2.post(listening, json={}, headers=headers, timeout=PATIENCE).status_code == 401
     hostile = {"Authorization": f"Bearer {TOKEN}", "Host": "evil.example"}
-    assert httpx2.post(listening, json={}, headers=hostile).status_code == 421
+    assert httpx2.post(listening, json={}, headers=hostile, timeout=PATIENCE).status_code == 421
 
 
 @pytest.mark.parametrize(
