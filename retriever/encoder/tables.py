@@ -76,7 +76,7 @@ def quantized(
     """Store a table in another type.
 
     int8 takes one scale a row, its largest absolute value over 127, which becomes part of the weights:
-    model2vec multiplies them in too.
+    model2vec multiplies them in too. The other types take the weights into the rows where they can.
 
     :param table: rows.
     :param weights: factor of each token, or None.
@@ -86,7 +86,9 @@ def quantized(
     :raises InvalidInputError: if the type is unknown.
     """
     if dtype in ("float32", "float16"):
-        return table.astype(dtype), weights
+        if weights is None or mapping is not None:
+            return table.astype(dtype), weights
+        return (table.astype(np.float32) * weights[:, None]).astype(dtype), None
     if dtype != "int8":
         raise InvalidInputError(f"unknown table type {dtype!r}; use 'float32', 'float16' or 'int8'")
     if table.dtype == np.int8:
