@@ -79,7 +79,7 @@ class Sources:
 
 
 def token_counter(encoder: StaticEncoder) -> CountTokens:
-    """Return a counter that language models' own tokenizers stay near or below.
+    """Return a counter near to what language models' own tokenizers count, whichever they are.
 
     The encoder's tokenizer counts a long unknown string as one token, a language model's does not; so a text
     counts at least a token for every four bytes.
