@@ -51,6 +51,7 @@ class NarrowedCollection(Collection):
     def reading(self) -> Iterator[None]:
         """Keep writers out of the whole collection, and follow it first."""
         with self._whole.reading():
+            self.lexical = self._whole.lexical
             seq = self.store.seq
             if self.vectors is not None and self._vector_seq < seq:
                 with self._lock.writing():

@@ -212,6 +212,8 @@ def measure(dataset: Path, *, clients: int, seconds: float, pairs: int) -> dict[
     :return: plain JSON-ready figures.
     """
     judged = load_beir(dataset)
+    if judged.documents is None:
+        raise SystemExit(f"{dataset} has no corpus")
     queries = list(judged.queries.values())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "bench"

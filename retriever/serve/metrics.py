@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -27,7 +28,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        make = {"registry": self.registry, "namespace": "retriever"}
+        make: dict[str, Any] = {"registry": self.registry, "namespace": "retriever"}
         self.requests = Counter("requests", "Requests answered.", ["method", "route", "status"], **make)
         self.request_seconds = Histogram(
             "request_seconds", "From a request's arrival to its answer.", ["route"], buckets=_SECONDS, **make
