@@ -300,11 +300,10 @@ def _dense(collection: Collection, text: str) -> tuple[Ranked, float]:
 
 def _documents(collection: Collection, pids: NDArray[np.int64], scores: NDArray[np.float32]) -> Ranked:
     """Turn passages into documents, each where its best passage stands."""
-    spans = collection.store.spans(pids.tolist())
     best: dict[int, float] = {}
-    for pid, score in zip(pids.tolist(), scores.tolist(), strict=True):
-        if pid in spans:
-            best.setdefault(spans[pid][0], score)
+    for row, score in zip(collection.store.passages.rows_of(pids).tolist(), scores.tolist(), strict=True):
+        if row >= 0:
+            best.setdefault(row, score)
     rows = list(best)[:CUTOFF]
     contents = collection.store.documents(rows)
     return [(contents[row][0], best[row]) for row in rows if row in contents]

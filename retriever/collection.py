@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,8 +15,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from retriever.collection_info import CollectionInfo
 from retriever.config import RetrieverConfig
-from retriever.documents import metadata_json
 from retriever.encoder import StaticEncoder
 from retriever.errors import (
     ClosedError,
@@ -21,40 +24,45 @@ from retriever.errors import (
     CollectionLockedError,
     ConfigError,
     CorruptCollectionError,
-    DuplicateIdError,
 )
+from retriever.index.engines import load_engine
 from retriever.index.flat import FlatIndex
 from retriever.index.protocol import VectorIndex
-from retriever.ingest.splitting import Splitter
+from retriever.index.settling import Settling
+from retriever.index.tuning import pseudo_queries
 from retriever.lexical.bm25_index import BM25Index
+from retriever.preparation import BATCH, Preparation, Prepared, batches, select, stored
 from retriever.read_write_lock import ReadWriteLock
-from retriever.store.content_id import content_digest, content_id
-from retriever.store.document_store import Change, DocumentStore, StoredDocument
+from retriever.store.derived_files import read_derived, write_derived
+from retriever.store.document_store import Change, DocumentStore
 from retriever.store.manifest import (
     FORMAT_VERSION,
     IndexState,
     Manifest,
     disk_error,
-    file_digest,
     read_manifest,
     read_state,
     write_atomically,
     write_manifest,
 )
-from retriever.types import Document, WriteSummary
+from retriever.store.passage_table import PassageTable
+from retriever.store.seal import break_seal, check_seal, check_segments, write_seal
+from retriever.types import Document, Filter, WriteSummary
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of documents done and, where known, of all."""
 
 FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
 
-_DATABASE, _VECTORS, _LEXICAL, _LOCK = "documents.sqlite", "vectors", "lexical", "lock"
-_BATCH = (
-    2048  # documents a transaction: large enough to fill the encoder's threads, small enough to lose little
-)
-_BATCH_SECONDS = 2.0  # what a stopped process loses of documents that are slow to read, such as PDF
+_DATABASE, _VECTORS, _LEXICAL, _PASSAGES, _LOCK = "documents.sqlite", "vectors", "lexical", "passages", "lock"
+_AHEAD = 3  # batches read before the first of them is written; more would only take memory
+_REPLAYED = 2048  # passages encoded at once when an index is behind
 _SAMPLE = 2048  # passages; leaves 1.6 % of error on a standard deviation
 _PERSIST_EVERY = 100_000  # passages; replaying that many after a crash takes seconds
+_COMMIT_CHANGES = 1000  # passages; a commit of the lexical index takes tens of milliseconds however few
+_COMMIT_SECONDS = 1.0  # until other processes see a change
+_INDEX_FIELDS_FROM = 20_000  # passages; before that, a filter reads all metadata in a few milliseconds
 
 
 class Collection:
@@ -68,6 +76,8 @@ class Collection:
     :param encoder: makes the vectors.
     """
 
+    _settling: Settling | None = None
+
     def __init__(self, path: Path | None, config: RetrieverConfig, encoder: StaticEncoder) -> None:
         self.path = path
         self.config = config
@@ -77,21 +87,25 @@ class Collection:
         self._writing = threading.RLock()
         self._file_lock: FileLock | None = None
         self._closed = False
-        self._splitter = Splitter(
-            encoder.tokenizer,
-            passage_tokens=config.passage_tokens,
-            overlap=config.passage_overlap,
-            count=lambda text: int(encoder.count_tokens([text])[0]),
-        )
+        self._preparation = Preparation(config, encoder)
         self.store = DocumentStore(None if path is None else path / _DATABASE)
         self.vectors: VectorIndex | None = None
         self.lexical: BM25Index | None = None
-        self._vector_seq = self._lexical_seq = 0
+        self._seq = self._vector_seq = self._lexical_seq = 0
         self._persisted_seq = self._unpersisted = 0
         self._uncommitted = False
+        self._committed_at = 0.0
+        self._filtered_fields: list[str] = []
         self._sample: tuple[int, FloatArray] = 0, np.empty((0, encoder.dimensions), dtype=np.float32)
+        self._settling = Settling(
+            config,
+            encoder.dimensions,
+            encode=self._encode_passages,
+            sample=lambda size, seed: self.store.sample(size, seed=seed),
+            queries=self._pseudo_queries,
+        )
         try:
-            self._load_indexes()
+            self._load()
         except BaseException:
             self.store.close()
             raise
@@ -124,17 +138,48 @@ class Collection:
         :raises ConfigError: if the encoder is not the one it was built with.
         """
         manifest = read_manifest(path)
-        made = encoder(manifest.config)
-        if made.fingerprint != manifest.encoder:
-            raise ConfigError(
-                f"{path} was built with another encoder ({manifest.encoder}, not {made.fingerprint}); "
-                "give that encoder, or build the collection again"
-            )
+        sealed = check_seal(path)
+        made = _checked_encoder(path, manifest, encoder)
         collection = cls(path, manifest.config, made)
-        collection.follow()
-        if collection.recovered:
-            collection.persist()
+        try:
+            if not sealed:
+                collection._check_unsealed(path)
+            collection.follow()
+            if collection.recovered:
+                collection.persist()
+                collection.stop_writing()
+        except BaseException:
             collection.stop_writing()
+            collection.store.close()
+            raise
+        return collection
+
+    @classmethod
+    def rebuild(cls, path: Path, encoder: Callable[[RetrieverConfig], StaticEncoder]) -> Collection:
+        """Throw away everything derived and make it again from the documents.
+
+        :raises CorruptCollectionError: if the documents themselves are damaged.
+        :raises CollectionLockedError: if another process is writing.
+        """
+        manifest = read_manifest(path)
+        lock = FileLock(path / _LOCK, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise CollectionLockedError(_locked(path)) from error
+        try:
+            store = DocumentStore(path / _DATABASE)
+            try:
+                store.check()
+            finally:
+                store.close()
+            break_seal(path)
+            _remove_derived(path)
+        finally:
+            lock.release()
+        collection = cls.open(path, encoder)
+        collection.settle()
+        collection.persist()
         return collection
 
     # Reading
@@ -143,7 +188,7 @@ class Collection:
     def reading(self) -> Iterator[None]:
         """Keep writers out and let every change made so far be seen."""
         self._check_open()
-        if self._uncommitted or self._behind() or self._others_wrote():
+        if self._unseen() or self._behind() or self._others_wrote():
             self.follow()
         with self._lock.reading():
             self._check_open()
@@ -160,11 +205,40 @@ class Collection:
         total = self.store.count_passages()
         drawn_at, sample = self._sample
         if not drawn_at / 2 < total < drawn_at * 2:
-            passages = self.store.sample(_SAMPLE, seed=0)
-            sample = self.encoder.encode([f"{p.title} {p.text}".strip() for p in passages])
+            sample = self._encode_passages(self.store.sample(_SAMPLE, seed=0))
             self._sample = total, sample
         spread: FloatArray = (queries @ sample.T).std(axis=1)
         return spread
+
+    def info(self) -> CollectionInfo:
+        """Return what the collection holds and how its vectors are searched."""
+        with self.reading():
+            vectors, settling = self.vectors, self._settling
+            measured = None if settling is None else settling.measured
+            exact = vectors is not None and vectors.name == "flat"
+            return CollectionInfo(
+                documents=self.store.count_documents(),
+                passages=self.store.count_passages(),
+                dimensions=self.encoder.dimensions,
+                index=None if vectors is None else vectors.name,
+                index_reason=""
+                if vectors is None or settling is None
+                else settling.chosen(len(vectors)).reason,
+                index_settings={} if vectors is None else vectors.settings(),
+                vector_bytes=0 if vectors is None else round(vectors.bytes_per_passage() * len(vectors)),
+                recall=1.0 if exact else None if measured is None else measured.recall,
+                latency_ms=None if measured is None else measured.latency_ms,
+                measured_passages=None if measured is None else (measured.passages, measured.sampled),
+                filtered_fields=self.store.indexed_fields(),
+                changes=self._seq,
+            )
+
+    def _encode_passages(self, pids: IntArray) -> FloatArray:
+        """Return the vectors of passages, made again from their texts."""
+        return self.encoder.encode(self.store.passage_texts(pids))
+
+    def _pseudo_queries(self, pids: IntArray) -> FloatArray:
+        return self.encoder.encode(pseudo_queries(self.store.titles_and_openings(pids)))
 
     def _behind(self) -> bool:
         """Tell whether a write was interrupted between the store and an index."""
@@ -173,13 +247,17 @@ class Collection:
             self.lexical is not None and self._lexical_seq < wanted
         )
 
+    def _unseen(self) -> bool:
+        """Tell whether there are changes that BM25 shows only after a commit."""
+        return self._uncommitted and self.lexical is not None and not self.lexical.visible
+
     def _others_wrote(self) -> bool:
         """Tell whether another process has changed the store since this one looked."""
         return self.path is not None and self._file_lock is None and self.store.seq != self._seq
 
     def _see_others(self) -> None:
         """Note how far other processes have brought the store and the lexical index."""
-        self._seq = self.store.seq
+        self._seq = self.store.refresh()
         if self.path is None or self.lexical is None:
             return
         state = read_state(self.path / f"{_LEXICAL}.json")
@@ -199,106 +277,113 @@ class Collection:
     ) -> WriteSummary:
         """Write documents in batches, each one transaction.
 
+        While one batch is written, the next is encoded and the one after it read.
+
         :param replace: whether a document whose id exists is replaced; otherwise that is an error.
         :return: what was done.
         :raises DuplicateIdError: if an id is given twice, or exists and may not be replaced.
         """
         self._check_open()
         self._become_writer()
+        progress = progress or _silent
+        if total is not None and total <= BATCH:
+            summary = self._write_prepared(self._prepare(list(docs), replace), replace=replace)
+            progress(total, total)
+        else:
+            summary = self._write_stream(docs, replace, total, progress)
+        self.settle()
+        return summary
+
+    def _write_stream(
+        self, docs: Iterable[Document], replace: bool, total: int | None, progress: Progress
+    ) -> WriteSummary:
+        """Read in this thread, encode in a second and write in a third."""
+        waiting: deque[Future[WriteSummary]] = deque()
         summary, done = WriteSummary(), 0
-        for batch in _batches(docs):
-            with self._writing:
-                summary += self._write_batch(batch, replace=replace)
-            done += len(batch)
-            if progress is not None:
-                progress(done, total)
+        stopped = threading.Event()
+
+        def write_when_ready(prepared: Future[Prepared]) -> WriteSummary:
+            batch = prepared.result()
+            # After a failure nothing that was read later may be written.
+            return WriteSummary() if stopped.is_set() else self._write_prepared(batch, replace=replace)
+
+        with ThreadPoolExecutor(1) as preparing, ThreadPoolExecutor(1) as writing:
+            try:
+                for batch in batches(docs):
+                    waiting.append(writing.submit(write_when_ready, preparing.submit(self._prepare, batch, replace)))
+                    if len(waiting) > _AHEAD:
+                        written = waiting.popleft().result()
+                        summary, done = summary + written, done + written.total
+                        progress(done, total)
+            finally:
+                # What was read before an error or Ctrl-C is still written.
+                while waiting:
+                    try:
+                        written = waiting.popleft().result()
+                    except BaseException:
+                        stopped.set()
+                        raise
+                    summary, done = summary + written, done + written.total
+                    progress(done, total)
         return summary
 
     def check_new(self, docs: Sequence[Document]) -> None:
         """Raise DuplicateIdError if any id is given twice or exists, before anything is written."""
         self._check_open()
-        stored = [self._stored(doc, ()) for doc in docs]
-        self._select(stored, replace=False)
+        select([stored(doc) for doc in docs], self.store.digests([doc.id for doc in docs]), replace=False)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete documents in one transaction; return how many there were."""
         self._check_open()
         self._become_writer()
-        with self._writing, self._lock.writing():
-            before = self.store.count_documents()
-            change = self.store.apply(remove=ids)
-            self._seq = change.seq
-            self._apply(change, np.empty((0, self.encoder.dimensions), dtype=np.float32), [])
-            return before - self.store.count_documents()
+        with self._writing:
+            return self._delete(ids)
 
-    def _write_batch(self, docs: Sequence[Document], *, replace: bool) -> WriteSummary:
-        """Write one batch: encode outside the lock, then change everything at once inside it."""
-        chosen, existing = self._select([self._stored(doc, ()) for doc in docs], replace=replace)
-        unchanged = len(docs) - len(chosen)
-        if not chosen:
-            return WriteSummary(unchanged=unchanged)
-        chosen = self._split(chosen)
-        texts = [f"{doc.title} {doc.text[start:stop]}".strip() for doc in chosen for start, stop in doc.spans]
-        vectors = (
-            self.encoder.encode(texts) if self.vectors is not None else np.empty((0, 0), dtype=np.float32)
-        )
-        replaced = [doc.id for doc in chosen if doc.id in existing]
-        with self._lock.writing():
-            change = self.store.apply(insert=chosen, remove=replaced)
-            self._seq = change.seq
-            self._apply(change, vectors, texts)
-        self._unpersisted += len(texts)
-        if self.path is not None and self._unpersisted >= max(
-            _PERSIST_EVERY, self.store.count_passages() // 4
-        ):
-            self.persist()
-        return WriteSummary(len(chosen) - len(replaced), len(replaced), unchanged)
+    def delete_matching(self, filter: Filter) -> int:
+        """Delete the documents that pass a filter in one transaction; return how many there were.
 
-    def _select(
-        self, docs: Sequence[StoredDocument], *, replace: bool
-    ) -> tuple[list[StoredDocument], dict[str, bytes]]:
-        """Drop what is there already as given; refuse ids that clash."""
-        existing = self.store.digests([doc.id for doc in docs])
-        chosen: dict[str, StoredDocument] = {}
-        for doc in docs:
-            # An id made from the content says that the same text came twice, which is no mistake.
-            made = doc.id == content_id(doc.title, doc.text)
-            before = chosen[doc.id].digest if doc.id in chosen else existing.get(doc.id)
-            if before == doc.digest and (made or (replace and doc.id not in chosen)):
-                continue
-            if doc.id in chosen:
-                raise DuplicateIdError(f"the id {doc.id!r} is given to two documents; ids must be unique")
-            if doc.id in existing and not replace:
-                raise DuplicateIdError(
-                    f"a document with the id {doc.id!r} exists already; use upsert to replace it"
-                )
-            chosen[doc.id] = doc
-        return list(chosen.values()), existing
+        :raises FilterError: if the filter is malformed.
+        """
+        self._check_open()
+        self._become_writer()
+        with self._writing:
+            return self._delete(self.store.matching_ids(filter))
 
-    def _stored(self, doc: Document, spans: tuple[tuple[int, int], ...]) -> StoredDocument:
-        metadata = metadata_json(doc)
-        digest = content_digest(doc.title, doc.text, metadata)
-        return StoredDocument(doc.id, doc.title, doc.text, metadata, digest, spans)
+    def _delete(self, ids: Sequence[str]) -> int:
+        found = list(self.store.digests(ids))
+        if found:
+            with self._lock.writing():
+                change = self.store.apply(remove=found)
+                self._seq = change.seq
+                self._apply(change, np.empty((0, self.encoder.dimensions), dtype=np.float32), [])
+            self._commit_in_time()
+        return len(found)
 
-    def _split(self, docs: Sequence[StoredDocument]) -> list[StoredDocument]:
-        """Give every document its passages."""
-        limit = self.config.passage_tokens
-        # A token has at least one character, so most texts need no counting.
-        long = [i for i, doc in enumerate(docs) if limit is not None and len(doc.text) > limit]
-        counts = dict(
-            zip(long, self.encoder.count_tokens([docs[i].text for i in long]).tolist(), strict=True)
-        )
-        return [
-            StoredDocument(
-                doc.id,
-                doc.title,
-                doc.text,
-                doc.metadata,
-                doc.digest,
-                tuple(self._splitter.spans(doc.text, counts.get(i, 0))),
-            )
-            for i, doc in enumerate(docs)
-        ]
+    def _prepare(self, docs: Sequence[Document], replace: bool) -> Prepared:
+        """Split and encode; what is there already as given is left out before that where it is likely."""
+        documents = [stored(doc) for doc in docs]
+        if replace:
+            documents = select(documents, self.store.digests([doc.id for doc in documents]), replace=True)
+        return self._preparation.prepare(documents, given=len(docs))
+
+    def _write_prepared(self, batch: Prepared, *, replace: bool) -> WriteSummary:
+        """Change the store and both indexes at once."""
+        with self._writing:
+            existing = self.store.digests([doc.id for doc in batch.documents])
+            batch_left = batch.only(select(batch.documents, existing, replace=replace))
+            documents = batch_left.documents
+            if documents:
+                with self._lock.writing():
+                    change = self.store.apply(
+                        insert=documents, remove=[doc.id for doc in documents if doc.id in existing]
+                    )
+                    self._seq = change.seq
+                    self._apply(change, batch_left.vectors, batch_left.texts)
+                self._unpersisted += len(batch_left.texts)
+                self._commit_in_time()
+                self._persist_in_time()
+        updated = sum(doc.id in existing for doc in documents)
+        return WriteSummary(len(documents) - updated, updated, batch.given - len(documents))
 
     def _apply(self, change: Change, vectors: FloatArray, texts: Sequence[str]) -> None:
         """Bring both indexes up to a change; a failure in between is made good by `follow`."""
@@ -307,11 +392,47 @@ class Collection:
             if len(change.added):
                 self.vectors.add(change.added, vectors)
             self._vector_seq = change.seq
+            self._grow()
         if self.lexical is not None:
+            self._uncommitted = True
             self.lexical.remove(change.removed)
             self.lexical.add(change.added, texts)
-            self._uncommitted = True
             self._lexical_seq = change.seq
+
+    def _grow(self) -> None:
+        """Change the kind of vector index when the collection has outgrown it."""
+        if self.vectors is not None and self._settling is not None:
+            self.vectors = self._settling.grown(self.vectors)
+
+    def settle(self) -> None:
+        """Tune the vector index, and index metadata fields, when the collection has grown enough for that."""
+        if self.vectors is not None and self._settling is not None:
+            with self._writing:
+                before = self._settling.measured
+                with self._lock.writing():
+                    self.vectors = self._settling.rested(self.vectors)
+                if self._settling.measured is not before:
+                    self._persisted_seq = min(self._persisted_seq, self._seq - 1)
+        if not self._filtered_fields and self.store.count_passages() >= _INDEX_FIELDS_FROM:
+            with self._writing:
+                self._filtered_fields = self.store.index_fields() or [""]
+
+    def compact(self) -> None:
+        """Close the gaps that changes left in the store and the indexes, and give the space back."""
+        self._check_open()
+        self._become_writer()
+        with self._writing:
+            self.follow()
+            with self._lock.writing():
+                if self.vectors is not None:
+                    self.vectors.compact()
+                    self._persisted_seq = min(self._persisted_seq, self._seq - 1)
+            self.settle()
+            self.persist()
+            with self._lock.writing():
+                self.store.forget_removals()
+            if self.lexical is not None:
+                self.lexical.collect_garbage()
 
     # Following the store
 
@@ -324,7 +445,7 @@ class Collection:
                 self.recovered += self._replay_vectors(self.vectors)
             if self.lexical is not None and self._lexical_seq < self._seq:
                 self._repair_lexical(self.lexical)
-            if self._uncommitted:
+            if self._unseen():
                 self._commit()
 
     def _repair_lexical(self, lexical: BM25Index) -> None:
@@ -343,24 +464,50 @@ class Collection:
         if self.lexical is not None:
             self.lexical.commit()
             self._uncommitted = False
+            self._committed_at = time.monotonic()
             self._write_lexical_state()
+
+    def _commit_in_time(self) -> None:
+        """Let the lexical index take in what it shows from memory, while searches go on."""
+        lexical = self.lexical
+        if self.path is None or lexical is None or not lexical.visible or not self._uncommitted:
+            return
+        if (
+            lexical.uncommitted < _COMMIT_CHANGES
+            and time.monotonic() - self._committed_at < _COMMIT_SECONDS
+        ):
+            return
+        lexical.write()
+        self._write_lexical_state()
+        with self._lock.writing():
+            lexical.reload()
+            self._uncommitted = False
+        self._committed_at = time.monotonic()
 
     def _replay_vectors(self, vectors: VectorIndex) -> int:
         replayed = 0
+        if 0 < self._vector_seq < self.store.forgotten_seq:
+            # What was removed is no longer known.
+            vectors = self.vectors = FlatIndex(self.encoder.dimensions)
+            self._vector_seq = 0
         vectors.remove(self.store.removed_since(self._vector_seq))
-        for batch in self.store.passages_since(self._vector_seq, batch=_BATCH):
+        for batch in self.store.passages_since(self._vector_seq, batch=_REPLAYED):
             pids = np.asarray([passage.pid for passage in batch], dtype=np.int64)
-            vectors.remove(pids)
             vectors.add(pids, self.encoder.encode([f"{p.title} {p.text}".strip() for p in batch]))
             replayed += len(batch)
+            self._grow()
+            vectors = self.vectors or vectors
         self._vector_seq = self._seq
         self._unpersisted += replayed
         return replayed
 
     def _replay_lexical(self, lexical: BM25Index) -> int:
         replayed = 0
+        if 0 < self._lexical_seq < self.store.forgotten_seq:
+            lexical.clear()
+            self._lexical_seq = 0
         lexical.remove(self.store.removed_since(self._lexical_seq))
-        for batch in self.store.passages_since(self._lexical_seq, batch=_BATCH):
+        for batch in self.store.passages_since(self._lexical_seq, batch=_REPLAYED):
             pids = np.asarray([passage.pid for passage in batch], dtype=np.int64)
             lexical.remove(pids)
             lexical.add(pids, [f"{p.title} {p.text}".strip() for p in batch])
@@ -369,27 +516,52 @@ class Collection:
         self._uncommitted = True
         return replayed
 
-    def _load_indexes(self) -> None:
-        """Read the derived indexes as far as they were written."""
-        self._seq = self.store.seq
+    def _load(self) -> None:
+        """Read what is derived as far as it was written."""
+        wanted = self.store.seq
+        if self.path is not None and (found := read_derived(self.path, _PASSAGES)) is not None:
+            self._check_not_ahead(_PASSAGES, found[0].seq, wanted)
+            self.store.passages, self.store.known_seq = PassageTable.load(found[1]), found[0].seq
+        self._seq = self.store.refresh()
         if self.config.dense:
             self.vectors = self._load_vectors()
         if self.config.lexical:
             self.lexical = BM25Index(None if self.path is None else self.path / _LEXICAL)
             state = None if self.path is None else read_state(self.path / f"{_LEXICAL}.json")
             self._lexical_seq = 0 if state is None else state.seq
+            self._check_not_ahead(_LEXICAL, self._lexical_seq, self._seq)
 
     def _load_vectors(self) -> VectorIndex:
-        if self.path is None or (state := read_state(self.path / f"{_VECTORS}.json")) is None:
+        if self.path is None or (found := read_derived(self.path, _VECTORS)) is None:
             return FlatIndex(self.encoder.dimensions)
-        path = self.path / state.file
-        remedy = f"delete {self.path / _VECTORS}.json, and the vectors are made again from the documents"
-        if not path.is_file():
-            raise CorruptCollectionError(f"{path} is missing; {remedy}")
-        if path.stat().st_size != state.size or file_digest(path) != state.digest:
-            raise CorruptCollectionError(f"{path} is truncated or damaged; {remedy}")
+        state, path = found
         self._vector_seq = self._persisted_seq = state.seq
-        return FlatIndex.load(path, self.encoder.dimensions)
+        self._check_not_ahead(_VECTORS, state.seq, self._seq)
+        if self._settling is not None:
+            self._settling.take_back(dict(state.measured))
+        return load_engine(
+            state.engine,
+            path,
+            self.encoder.dimensions,
+            settings=state.settings,
+            encode=self._encode_passages,
+        )
+
+    def _check_not_ahead(self, name: str, seq: int, store_seq: int) -> None:
+        """Refuse a store that is older than what was made from it."""
+        # Another process may have written between the two looks.
+        if seq > store_seq and seq > self.store.seq and self.path is not None:
+            raise CorruptCollectionError(
+                f"{self.path / _DATABASE} ends at change {store_seq}, but {name}.json knows change {seq}: the copy "
+                f"is incomplete; copy again with Retriever.save, or run: retriever rebuild {self.path}"
+            )
+
+    def _check_unsealed(self, path: Path) -> None:
+        """Look a collection over that was not closed in peace, unless another process is at work on it."""
+        if self._try_become_writer():
+            self.store.check_pages()
+            check_segments(path / _LEXICAL)
+            self.stop_writing()
 
     # Life
 
@@ -399,27 +571,34 @@ class Collection:
         if self.path is None or not self._try_become_writer():
             return
         self.follow()
-        if self.vectors is not None and self._persisted_seq < self._vector_seq:
-            self._write_vectors(self.path, self.vectors)
-            self._persisted_seq, self._unpersisted = self._vector_seq, 0
+        with self._writing:
+            if self._uncommitted:
+                with self._lock.writing():
+                    self._commit()
+            if self._persisted_seq < self._seq:
+                self._write_derived(self.path)
+                self._persisted_seq, self._unpersisted = self._seq, 0
 
-    def _write_vectors(self, folder: Path, vectors: VectorIndex) -> None:
-        """Write the vectors under a new name, point the state at it, then drop the old file."""
-        name = f"{_VECTORS}-{self._vector_seq}.faiss"
-        temporary = folder / f"{name}.tmp"
-        try:
-            vectors.save(temporary)
-            state = IndexState(
-                seq=self._vector_seq, file=name, size=temporary.stat().st_size, digest=file_digest(temporary)
+    def _persist_in_time(self) -> None:
+        if self.path is not None and self._unpersisted >= max(
+            _PERSIST_EVERY, self.store.count_passages() // 4
+        ):
+            self.persist()
+
+    def _write_derived(self, folder: Path) -> None:
+        """Write the table of passages and the vectors."""
+        write_derived(folder, _PASSAGES, ".npy", self.store.known_seq, self.store.passages.save)
+        if self.vectors is not None:
+            write_derived(
+                folder,
+                _VECTORS,
+                ".faiss",
+                self._vector_seq,
+                self.vectors.save,
+                engine=self.vectors.name,
+                settings=self.vectors.settings(),
+                measured={} if self._settling is None else self._settling.noted(),
             )
-            temporary.replace(folder / name)
-        except (OSError, RuntimeError) as error:
-            temporary.unlink(missing_ok=True)
-            raise disk_error(folder / name, error) from error
-        write_atomically(folder / f"{_VECTORS}.json", state.model_dump_json().encode())
-        for old in folder.glob(f"{_VECTORS}-*.faiss*"):
-            if old.name != name:
-                old.unlink(missing_ok=True)
 
     def _write_lexical_state(self) -> None:
         if self.path is not None:
@@ -433,10 +612,11 @@ class Collection:
             target = Collection.create(path, self.config, self.encoder)
             target.close()
             (path / _DATABASE).unlink()
+            break_seal(path)
             self.store.copy_to(path / _DATABASE)
-            if self.vectors is not None:
-                self._write_vectors(path, self.vectors)
+            self._write_derived(path)
         copy = Collection.open(path, lambda _: self.encoder)
+        copy._become_writer()
         copy.close()
 
     def close(self) -> None:
@@ -449,8 +629,21 @@ class Collection:
         finally:
             with self._lock.writing():
                 self._closed = True
-                self.stop_writing()
+                self._release_lexical()
+                if self._file_lock is not None:
+                    self.store.checkpoint()
                 self.store.close()
+                self._seal_and_release()
+
+    def _seal_and_release(self) -> None:
+        """Seal what this process wrote, and let others write."""
+        if self._file_lock is not None and self.path is not None:
+            # A reader may hold back a part of the log; then there is no seal, and opening looks closer.
+            log = self.path / f"{_DATABASE}-wal"
+            if not log.exists() or log.stat().st_size == 0:
+                write_seal(self.path)
+            self._file_lock.release()
+            self._file_lock = None
 
     def hand_over(self) -> None:
         """Make all changes visible to other processes and let them write."""
@@ -458,15 +651,20 @@ class Collection:
             if self._file_lock is not None:
                 self.follow()
                 with self._lock.writing():
+                    if self._uncommitted:
+                        self._commit()
                     self.stop_writing()
 
     def stop_writing(self) -> None:
         """Give back the locks, so that another process may write."""
-        if self.lexical is not None:
-            self.lexical.close()
+        self._release_lexical()
         if self._file_lock is not None:
             self._file_lock.release()
             self._file_lock = None
+
+    def _release_lexical(self) -> None:
+        if self.lexical is not None:
+            self.lexical.close()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -475,9 +673,7 @@ class Collection:
     def _become_writer(self) -> None:
         """Take the collection's lock, which one process holds at a time."""
         if not self._try_become_writer():
-            raise CollectionLockedError(
-                f"another process is writing to {self.path}; wait for it to finish or close it there"
-            )
+            raise CollectionLockedError(_locked(self.path))
         if self._behind():
             self.follow()
 
@@ -489,19 +685,36 @@ class Collection:
             lock.acquire(timeout=0)
         except Timeout:
             return False
+        break_seal(self.path)
         self._file_lock = lock
         self._see_others()
         return True
 
 
-def _batches(docs: Iterable[Document]) -> Iterator[list[Document]]:
-    """Yield documents by the batch, a smaller one where they come slowly."""
-    batch: list[Document] = []
-    started = time.monotonic()
-    for doc in docs:
-        batch.append(doc)
-        if len(batch) >= _BATCH or time.monotonic() - started > _BATCH_SECONDS:
-            yield batch
-            batch, started = [], time.monotonic()
-    if batch:
-        yield batch
+def _silent(done: int, total: int | None) -> None:
+    """Report nothing."""
+
+
+def _locked(path: Path | None) -> str:
+    return f"another process is writing to {path}; wait for it to finish or close it there"
+
+
+def _checked_encoder(
+    path: Path, manifest: Manifest, encoder: Callable[[RetrieverConfig], StaticEncoder]
+) -> StaticEncoder:
+    """Make the encoder; refuse one that the vectors were not made with."""
+    made = encoder(manifest.config)
+    if made.fingerprint != manifest.encoder:
+        raise ConfigError(
+            f"{path} was built with another encoder ({manifest.encoder}, not {made.fingerprint}); "
+            "give that encoder, or build the collection again"
+        )
+    return made
+
+
+def _remove_derived(path: Path) -> None:
+    """Delete everything that can be made again."""
+    for pattern in (f"{_VECTORS}*", f"{_PASSAGES}*", f"{_LEXICAL}.json"):
+        for file in path.glob(pattern):
+            file.unlink()
+    shutil.rmtree(path / _LEXICAL, ignore_errors=True)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
+    ByteSize,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -42,9 +43,19 @@ class RetrieverConfig(BaseModel):
         description="Leading vector dimensions kept; None for all. Fewer are faster and smaller.",
     )
     dense: bool = Field(default=True, description="Search by vectors. Off leaves BM25 alone.")
-    index: Literal["flat"] = Field(
-        default="flat",
-        description="Vector index. 'flat' is exact, and the fastest up to about 100,000 passages.",
+    index: Literal["auto", "flat", "fp16", "sq8", "ivf", "hnsw", "funnel"] = Field(
+        default="auto",
+        description="Vector index. 'auto' goes by size, memory_limit and target_recall; `retriever info` says why.",
+    )
+    memory_limit: ByteSize = Field(
+        default=ByteSize(1_000_000_000),
+        description="Memory for vectors, in bytes or as '2GB'. 'auto' keeps within it where it can.",
+    )
+    target_recall: float = Field(
+        default=0.98,
+        gt=0.0,
+        le=1.0,
+        description="Share of the exact 100 nearest passages that an approximate index has to find.",
     )
     lexical: bool = Field(
         default=True,

@@ -52,14 +52,14 @@ def first_stage(
     wide = max(collection.config.candidates, limit)
     while True:
         lists = _search(collection, queries, min(wide, reachable), allowed)
-        spans = collection.store.spans(np.unique(np.concatenate([found.pids for found in lists])).tolist())
-        ranked = [_documents(found.pids, spans) for found in lists]
+        rows = [collection.store.passages.rows_of(found.pids) for found in lists]
+        ranked = [_documents(found_rows) for found_rows in rows]
         # Long documents can fill a list with many passages each; then more are asked for.
         if wide >= reachable or all(len(documents) >= limit for documents in ranked):
             break
         wide *= 4
     return [
-        _candidates(collection, found, documents, spans, limit)
+        _candidates(collection, found, documents, limit)
         for found, documents in zip(lists, ranked, strict=True)
     ]
 
@@ -115,30 +115,27 @@ def _completed(pids: IntArray, ranked: Ranked, score: Callable[[IntArray], Float
     return scores
 
 
-def _documents(pids: IntArray, spans: dict[int, tuple[int, int, int]]) -> dict[int, int]:
+def _documents(rows: IntArray) -> dict[int, int]:
     """Map documents' rows to the place of their best passage, in order."""
     places: dict[int, int] = {}
-    for place, pid in enumerate(pids.tolist()):
-        if pid in spans:
-            places.setdefault(spans[pid][0], place)
+    for place, row in enumerate(rows.tolist()):
+        if row >= 0:
+            places.setdefault(row, place)
     return places
 
 
 def _candidates(
-    collection: Collection,
-    found: _Lists,
-    documents: dict[int, int],
-    spans: dict[int, tuple[int, int, int]],
-    limit: int,
+    collection: Collection, found: _Lists, documents: dict[int, int], limit: int
 ) -> list[Candidate]:
     """Read the texts of the first `limit` documents and note where each stage put them."""
     rows = list(documents)[:limit]
-    contents = collection.store.documents(rows)
-    dense_ranks, lexical_ranks = _ranks(found.dense, spans), _ranks(found.lexical, spans)
+    contents, spans = collection.store.documents(rows), collection.store.spans(rows)
+    dense_ranks, lexical_ranks = _ranks(collection, found.dense), _ranks(collection, found.lexical)
     candidates = []
-    for rank, row in enumerate((row for row in rows if row in contents), start=1):
+    for rank, row in enumerate((row for row in rows if row in contents and row in spans), start=1):
         place = documents[row]
-        _, start, stop = spans[int(found.pids[place])]
+        first, of_passages = spans[row]
+        start, stop = of_passages[int(found.pids[place]) - first]
         id, title, text, _ = contents[row]
         dense = lexical = None
         if collection.vectors is not None:
@@ -150,10 +147,10 @@ def _candidates(
     return candidates
 
 
-def _ranks(ranked: Ranked, spans: dict[int, tuple[int, int, int]]) -> dict[int, int]:
+def _ranks(collection: Collection, ranked: Ranked) -> dict[int, int]:
     """Give every document on a list its rank among the documents."""
     ranks: dict[int, int] = {}
-    for pid in ranked[0].tolist():
-        if pid in spans:
-            ranks.setdefault(spans[pid][0], len(ranks) + 1)
+    for row in collection.store.passages.rows_of(ranked[0]).tolist():
+        if row >= 0:
+            ranks.setdefault(row, len(ranks) + 1)
     return ranks

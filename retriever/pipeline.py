@@ -20,6 +20,7 @@ from rerank.calibration import Calibration
 from rerank.protocol import Reranker
 from retriever.arguments import check_count, check_number, check_query
 from retriever.collection import Collection, Progress
+from retriever.collection_info import CollectionInfo
 from retriever.config import RetrieverConfig
 from retriever.documents import DocumentLike, size_of, to_documents
 from retriever.encoder import StaticEncoder
@@ -137,6 +138,21 @@ class Retriever:
         """
         return cls(
             Collection.open(Path(path), lambda config: encoder or load_encoder(config)), reranker=reranker
+        )
+
+    @classmethod
+    def rebuild(
+        cls, path: str | Path, *, encoder: StaticEncoder | None = None, reranker: Reranker | None = None
+    ) -> Retriever:
+        """Make the indexes of a durable collection again from its documents, and open it.
+
+        :param path: the collection's folder.
+        :param encoder: as in `open`.
+        :param reranker: as in `open`.
+        :raises CorruptCollectionError: if the documents themselves are damaged.
+        """
+        return cls(
+            Collection.rebuild(Path(path), lambda config: encoder or load_encoder(config)), reranker=reranker
         )
 
     # Searching
@@ -342,14 +358,28 @@ class Retriever:
             to_documents(docs), replace=True, total=size_of(docs), progress=progress
         )
 
-    def delete(self, ids: Sequence[str]) -> int:
-        """Delete documents by id; ids that do not exist are passed over.
+    def delete(self, ids: Sequence[str] | None = None, *, filter: Filter | None = None) -> int:
+        """Delete documents by id, or all whose metadata passes a filter, in one transaction.
 
+        :param ids: ids; those that do not exist are passed over.
+        :param filter: as in `search`, in place of ids.
         :return: how many documents were deleted.
+        :raises InvalidInputError: if neither or both are given, or the filter is empty.
+        :raises FilterError: if the filter is malformed.
         """
-        if isinstance(ids, str) or not all(isinstance(id, str) for id in ids):
+        if (ids is None) == (filter is None):
+            raise InvalidInputError("give either ids or filter= to delete")
+        if filter is not None:
+            if not filter:
+                raise InvalidInputError("an empty filter would delete everything; say what is to go")
+            return self._collection.delete_matching(filter)
+        if ids is None or isinstance(ids, str) or not all(isinstance(id, str) for id in ids):
             raise InvalidTypeError("ids must be a list of strings; put a single id in a list")
         return self._collection.delete(list(ids))
+
+    def compact(self) -> None:
+        """Close the gaps that changes left behind, and give the space back."""
+        self._collection.compact()
 
     # Reading
 
@@ -371,13 +401,17 @@ class Retriever:
 
     def __contains__(self, id: object) -> bool:
         with self._collection.reading():
-            return isinstance(id, str) and self._collection.store.get(id) is not None
+            return isinstance(id, str) and self._collection.store.contains(id)
 
     def __iter__(self) -> Iterator[Document]:
         with self._collection.reading():
             rows = self._collection.store.rows()
         for id, title, text, metadata in rows:
             yield Document(id=id, text=text, title=title, metadata=json.loads(metadata))
+
+    def info(self) -> CollectionInfo:
+        """Return what the collection holds, which vector index it uses, why, and how well that does."""
+        return self._collection.info()
 
     @property
     def config(self) -> RetrieverConfig:

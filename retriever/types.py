@@ -149,6 +149,11 @@ class WriteSummary:
     updated: int = 0
     unchanged: int = 0
 
+    @property
+    def total(self) -> int:
+        """How many documents were given."""
+        return self.added + self.updated + self.unchanged
+
     def __add__(self, other: WriteSummary) -> WriteSummary:
         return WriteSummary(
             self.added + other.added, self.updated + other.updated, self.unchanged + other.unchanged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+Ranked = tuple[IntArray, FloatArray]
+"""Passage ids and cosine similarities, best first."""
 
 
 class VectorIndex(Protocol):
@@ -18,21 +21,25 @@ class VectorIndex(Protocol):
     Not thread-safe for writes: the collection lets no search run during one.
     """
 
+    name: str
+    """The engine, as in `RetrieverConfig.index`."""
+
+    dimensions: int
+    """Width of the vectors."""
+
     def __len__(self) -> int:
         """Return the number of vectors."""
         ...
 
     def add(self, pids: IntArray, vectors: FloatArray) -> None:
-        """Add vectors of shape (n, d) under n new passage ids."""
+        """Add vectors of shape (n, d) under n passage ids, ascending; ids that are there are passed over."""
         ...
 
     def remove(self, pids: IntArray) -> None:
         """Remove vectors; ids that are not there are passed over."""
         ...
 
-    def search(
-        self, queries: FloatArray, k: int, *, allowed: IntArray | None = None
-    ) -> list[tuple[IntArray, FloatArray]]:
+    def search(self, queries: FloatArray, k: int, *, allowed: IntArray | None = None) -> list[Ranked]:
         """Return, for each query of shape (m, d), ids and cosine similarities, best first.
 
         :param k: at most this many a query; fewer when fewer exist.
@@ -42,6 +49,26 @@ class VectorIndex(Protocol):
 
     def similarity(self, query: FloatArray, pids: IntArray) -> FloatArray:
         """Return the cosine similarity of one query, shape (d,), to passages of the index."""
+        ...
+
+    def vectors(self, *, batch: int) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Yield ids and vectors of everything in the index, as precisely as it keeps them."""
+        ...
+
+    def bytes_per_passage(self) -> float:
+        """Return the memory that the index takes, in bytes a vector."""
+        ...
+
+    def settings(self) -> dict[str, int]:
+        """Return what was tuned: nprobe, efSearch, rescored candidates."""
+        ...
+
+    def tune(self, settings: dict[str, int]) -> None:
+        """Change what `settings` returns."""
+        ...
+
+    def compact(self) -> None:
+        """Close the gaps that removed vectors left."""
         ...
 
     def save(self, path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,41 +16,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.errors import ClosedError, CollectionVersionError, CorruptCollectionError, StorageFullError
-from retriever.store.filters import compile_filter
+from retriever.store.content_id import content_digest
+from retriever.store.filter_cache import FilterCache
+from retriever.store.filters import compile_filter, field_path, field_value
+from retriever.store.passage_table import PassageTable
 from retriever.types import Filter
 
 IntArray = NDArray[np.int64]
 Span = tuple[int, int]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _CHUNK = 10_000  # parameters a statement; SQLite allows 32,766
+_ROWS_A_STATEMENT = 1024  # documents; one call of SQLite for all, during which other threads run
+_PAGE_BYTES = 8192  # a dozen passages a page; half the depth of the tree that 4096 gives
+_INDEXED_FIELDS = 8  # metadata fields; each index costs a write more a document
+_INDEXED_SHARE = 0.2  # of documents that have a field, from which on it is worth an index
 
-_PASSAGE = (
-    "pid, row, start, stop, title, substr(text, start + 1, stop - start) "
-    "FROM passages JOIN documents USING (row)"
-)
+_FIELD_INDEX = "metadata:"
 
+_COLUMNS = "row, id, seq, pid, passages, spans, digest, title, metadata, text"
 _SCHEMA = """
 -- AUTOINCREMENT: no number is ever used twice, so a derived index can tell old from new.
 CREATE TABLE documents (
     row INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
+    seq INTEGER NOT NULL,
+    pid INTEGER NOT NULL,       -- of the first passage; the others follow
+    passages INTEGER NOT NULL,
+    spans BLOB,                 -- int32 pairs; NULL where the only passage is the whole text
+    digest BLOB NOT NULL,
     title TEXT NOT NULL,
-    text TEXT NOT NULL,
-    metadata TEXT NOT NULL,
-    digest BLOB NOT NULL
+    metadata TEXT NOT NULL,     -- before the text: a filter then reads no overflow page
+    text TEXT NOT NULL
 );
-CREATE TABLE passages (
-    pid INTEGER PRIMARY KEY AUTOINCREMENT,
-    row INTEGER NOT NULL,
-    start INTEGER NOT NULL,
-    stop INTEGER NOT NULL,
-    seq INTEGER NOT NULL
-);
-CREATE INDEX passages_row ON passages (row);
-CREATE TABLE removed (pid INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
-CREATE TABLE state (seq INTEGER NOT NULL);
-INSERT INTO state VALUES (0);
+CREATE INDEX documents_seq ON documents (seq, pid, passages);
+CREATE TABLE removed (
+    seq INTEGER NOT NULL, pid INTEGER NOT NULL, passages INTEGER NOT NULL, PRIMARY KEY (seq, pid)
+) WITHOUT ROWID;
+CREATE TABLE sources (path TEXT PRIMARY KEY, digest TEXT NOT NULL, ids TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE state (seq INTEGER NOT NULL, pid INTEGER NOT NULL, forgotten INTEGER NOT NULL);
+INSERT INTO state VALUES (0, 0, 0);
 """
 
 
@@ -66,10 +73,9 @@ class StoredDocument:
 
 @dataclass(frozen=True, slots=True)
 class StoredPassage:
-    """A passage with its place: passage id, row of its document, and [start, stop) in characters."""
+    """A passage with its place: passage id, and [start, stop) in the characters of its document."""
 
     pid: int
-    row: int
     start: int
     stop: int
     title: str
@@ -104,6 +110,9 @@ class DocumentStore:
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._lock = threading.RLock()
+        self._filters = FilterCache()
+        self.passages = PassageTable()
+        self.known_seq = 0
         with _reported(path):
             self._writer = self._connect()
             self._prepare()
@@ -111,11 +120,13 @@ class DocumentStore:
     def _connect(self) -> sqlite3.Connection:
         target = ":memory:" if self._path is None else str(self._path)
         connection = sqlite3.connect(target, check_same_thread=False, isolation_level=None, timeout=30.0)
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         if self._path is not None:
             connection.execute("PRAGMA journal_mode = WAL")
         # In WAL mode NORMAL survives a killed process; only a power cut may lose the last changes.
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA cache_size = -32768")
+        connection.execute("PRAGMA cell_size_check = ON")
         return connection
 
     def _prepare(self) -> None:
@@ -125,6 +136,10 @@ class DocumentStore:
             raise CollectionVersionError(
                 f"{self._path} has format {version}, this version reads up to {FORMAT_VERSION}; "
                 "upgrade two-stage-retriever"
+            )
+        if 0 < version < FORMAT_VERSION:
+            raise CollectionVersionError(
+                f"{self._path} has format {version}, which an early version wrote; index the documents again"
             )
         if version == 0:
             self._writer.executescript(
@@ -156,6 +171,35 @@ class DocumentStore:
         with self._reading() as connection:
             return int(connection.execute("SELECT seq FROM state").fetchone()[0])
 
+    @property
+    def forgotten_seq(self) -> int:
+        """Removals up to this change are no longer known: what has not seen them must be made again."""
+        with self._reading() as connection:
+            return int(connection.execute("SELECT forgotten FROM state").fetchone()[0])
+
+    def refresh(self) -> int:
+        """Bring the table of passages up to the last committed change; return that change's number.
+
+        Not thread-safe: nobody may search meanwhile.
+        """
+        with self._reading() as connection, _snapshot(connection):
+            seq, forgotten = connection.execute("SELECT seq, forgotten FROM state").fetchone()
+            if forgotten > self.known_seq > 0:
+                self.passages, self.known_seq = PassageTable(), 0
+            if seq > self.known_seq:
+                self.passages.remove(_removed_pids(connection, self.known_seq))
+                self._append_since(connection)
+                self.known_seq = int(seq)
+        return self.known_seq
+
+    def _append_since(self, connection: sqlite3.Connection) -> None:
+        """Append the passages of later changes."""
+        query = "SELECT pid, passages, row FROM documents WHERE seq > ? ORDER BY seq, pid"
+        cursor = connection.execute(query, (self.known_seq,))
+        while found := cursor.fetchmany(100_000):
+            first, counts, rows = np.asarray(found, dtype=np.int64).T
+            self.passages.append(_runs(first, counts), np.repeat(rows, counts))
+
     def count_documents(self) -> int:
         """Return the number of documents."""
         with self._reading() as connection:
@@ -163,16 +207,21 @@ class DocumentStore:
 
     def count_passages(self) -> int:
         """Return the number of passages."""
-        with self._reading() as connection:
-            return int(connection.execute("SELECT count(*) FROM passages").fetchone()[0])
+        return len(self.passages)
 
     def get(self, id: str) -> tuple[str, str, str] | None:
         """Return (title, text, metadata JSON) of a document, or None."""
         with self._reading() as connection:
             found = connection.execute(
-                "SELECT title, text, metadata FROM documents WHERE id = ?", (id,)
+                "SELECT row FROM documents WHERE id = ?", (id,)
             ).fetchone()
-            return None if found is None else (found[0], found[1], found[2])
+        return None if found is None else next((row[1:] for row in self.documents([found[0]]).values()), None)
+
+    def contains(self, id: str) -> bool:
+        """Tell whether there is a document with this id."""
+        with self._reading() as connection:
+            found = connection.execute("SELECT 1 FROM documents WHERE id = ?", (id,)).fetchone()
+        return found is not None
 
     def rows(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield (id, title, text, metadata JSON) of every document in the order of insertion."""
@@ -180,31 +229,72 @@ class DocumentStore:
         while True:
             with self._reading() as connection:
                 page = connection.execute(
-                    "SELECT row, id, title, text, metadata FROM documents WHERE row > ? "
+                    "SELECT row, id, title, text, metadata, digest FROM documents WHERE row > ? "
                     "ORDER BY row LIMIT 1000",
                     (last,),
                 ).fetchall()
             if not page:
                 return
             last = page[-1][0]
-            for _, *document in page:
-                yield (document[0], document[1], document[2], document[3])
+            yield from (self._checked(found) for found in page)
 
     def digests(self, ids: Sequence[str]) -> dict[str, bytes]:
         """Return the content digests of those of the ids that exist."""
         return dict(self._select("SELECT id, digest FROM documents WHERE id IN ({})", ids))
 
     def documents(self, rows: Sequence[int]) -> dict[int, tuple[str, str, str, str]]:
-        """Return (id, title, text, metadata JSON) by row; rows deleted meanwhile are missing."""
-        query = "SELECT row, id, title, text, metadata FROM documents WHERE row IN ({})"
+        """Return (id, title, text, metadata JSON) by row; rows deleted meanwhile are missing.
+
+        :raises CorruptCollectionError: if a document is not what was written.
+        """
+        query = "SELECT row, id, title, text, metadata, digest FROM documents WHERE row IN ({})"
+        return {found[0]: self._checked(found) for found in self._select(query, rows)}
+
+    def _checked(self, found: Sequence[Any]) -> tuple[str, str, str, str]:
+        """Return (id, title, text, metadata JSON) where they are what was written."""
+        row, id, title, text, metadata, digest = found
+        if content_digest(title, text, metadata) != digest:
+            raise CorruptCollectionError(
+                f"{self._path}: the document {id!r} (row {row}) is damaged; write it again with upsert, "
+                "or restore the file from a copy"
+            )
+        return id, title, text, metadata
+
+    def spans(self, rows: Sequence[int]) -> dict[int, tuple[int, tuple[Span, ...]]]:
+        """Return (id of the first passage, spans of all passages) by row of a document."""
+        query = "SELECT row, pid, passages, spans, length(text) FROM documents WHERE row IN ({})"
         return {
-            row: (id, title, text, metadata) for row, id, title, text, metadata in self._select(query, rows)
+            row: (pid, _unpacked(passages, spans, length))
+            for row, pid, passages, spans, length in self._select(query, rows)
         }
 
-    def spans(self, pids: Sequence[int]) -> dict[int, tuple[int, int, int]]:
-        """Return (row, start, stop) by passage id; passages deleted meanwhile are missing."""
-        query = "SELECT pid, row, start, stop FROM passages WHERE pid IN ({})"
-        return {pid: (row, start, stop) for pid, row, start, stop in self._select(query, pids)}
+    def passage_texts(self, pids: IntArray) -> list[str]:
+        """Return the texts of passages as they are encoded: the document's title, then the passage.
+
+        :param pids: ids of passages.
+        :return: one text each, in their order; "" for those deleted meanwhile.
+        """
+        rows = self.passages.rows_of(pids)
+        # All in one value: a row at a time would hand the interpreter lock over each time.
+        query = (
+            "SELECT json_group_array(json_array(row, pid, passages, hex(spans), title, text)) "
+            "FROM documents WHERE row IN (SELECT value FROM json_each(?))"
+        )
+        with self._reading() as connection:
+            found = connection.execute(query, (json.dumps(np.unique(rows[rows >= 0]).tolist()),)).fetchone()[0]
+        documents = {row: rest for row, *rest in json.loads(found)}
+        texts = []
+        for pid, row in zip(pids.tolist(), rows.tolist(), strict=True):
+            if row not in documents:
+                texts.append("")
+                continue
+            first, passages, packed, title, text = documents[row]
+            place = pid - first
+            if packed:
+                start, stop = _unpacked(passages, bytes.fromhex(packed), len(text))[place]
+                text = text[start:stop]
+            texts.append(f"{title} {text}".strip())
+        return texts
 
     def _select(self, query: str, values: Sequence[str] | Sequence[int]) -> Iterator[tuple[Any, ...]]:
         """Run a query with an IN list of any length."""
@@ -214,40 +304,63 @@ class DocumentStore:
                 found = connection.execute(query.format(",".join("?" * len(chunk))), chunk).fetchall()
             yield from found
 
-    def sample(self, size: int, *, seed: int) -> list[StoredPassage]:
-        """Return about `size` passages drawn at random, the same ones for the same passages and seed."""
-        with self._reading() as connection:
-            last = connection.execute("SELECT coalesce(max(pid), 0) FROM passages").fetchone()[0]
-        drawn = np.random.default_rng(seed).permutation(last)[:size] + 1
-        query = f"SELECT {_PASSAGE} WHERE pid IN ({{}})"
-        return [StoredPassage(*row) for row in self._select(query, np.sort(drawn).tolist())]
+    def sample(self, size: int, *, seed: int) -> IntArray:
+        """Return ids of at most `size` passages drawn at random, ascending; the same ones for the same seed."""
+        pids = self.passages.pids
+        if len(pids) <= size:
+            return pids
+        return np.sort(np.random.default_rng(seed).choice(pids, size, replace=False))
+
+    def titles_and_openings(self, pids: IntArray) -> list[tuple[str, str]]:
+        """Return the title and the first 600 characters of the documents of passages, in no order."""
+        rows = np.unique(self.passages.rows_of(pids)).tolist()
+        query = "SELECT title, substr(text, 1, 600) FROM documents WHERE row IN ({})"
+        return [(title, text) for title, text in self._select(query, rows)]
 
     def matching(self, filter: Filter) -> IntArray:
         """Return the ids of all passages whose document passes a filter, ascending.
 
         :raises FilterError: if the filter is malformed.
         """
-        condition, values = compile_filter(filter)
-        query = f"SELECT pid FROM passages JOIN documents USING (row) WHERE {condition} ORDER BY pid"
+        clause = compile_filter(filter)
         with self._reading() as connection:
-            return _ids(connection.execute(query, values))
+            return self._filters.passages(connection, clause, self.known_seq, self.passages)
+
+    def matching_ids(self, filter: Filter) -> list[str]:
+        """Return the ids of all documents that pass a filter.
+
+        :raises FilterError: if the filter is malformed.
+        """
+        sql, values = compile_filter(filter)
+        with self._reading() as connection:
+            return [id for (id,) in connection.execute(f"SELECT id FROM documents WHERE {sql}", values)]
 
     def passages_since(self, seq: int, *, batch: int) -> Iterator[list[StoredPassage]]:
-        """Yield live passages of changes after `seq` in batches, ascending by id."""
-        last = -1
-        query = f"SELECT {_PASSAGE} WHERE seq > ? AND pid > ? ORDER BY pid LIMIT ?"
+        """Yield live passages of changes after `seq`, ascending by id, in batches of about this many."""
+        last = (seq, np.iinfo(np.int64).max)
+        query = (
+            "SELECT seq, pid, passages, spans, title, text FROM documents WHERE (seq, pid) > (?, ?) "
+            "ORDER BY seq, pid LIMIT ?"
+        )
+        last = (last[0], int(last[1]))
         while True:
             with self._reading() as connection:
-                page = connection.execute(query, (seq, last, batch)).fetchall()
+                page = connection.execute(query, (*last, batch)).fetchall()
             if not page:
                 return
-            last = page[-1][0]
-            yield [StoredPassage(*row) for row in page]
+            last = (page[-1][0], page[-1][1])
+            passages = [
+                StoredPassage(first + place, start, stop, title, text[start:stop])
+                for _, first, count, spans, title, text in page
+                for place, (start, stop) in enumerate(_unpacked(count, spans, len(text)))
+            ]
+            for start in range(0, len(passages), 2 * batch):
+                yield passages[start : start + 2 * batch]
 
     def removed_since(self, seq: int) -> IntArray:
         """Return the ids of passages removed by changes after `seq`."""
         with self._reading() as connection:
-            return _ids(connection.execute("SELECT pid FROM removed WHERE seq > ?", (seq,)))
+            return _removed_pids(connection, seq)
 
     # Writing
 
@@ -259,57 +372,165 @@ class DocumentStore:
         :return: what changed.
         :raises StorageFullError: if the disk is full; nothing was changed then.
         """
+        with self._changing() as connection:
+            seq, pid = connection.execute("UPDATE state SET seq = seq + 1 RETURNING seq, pid").fetchall()[0]
+            kept = {document.id for document in insert}
+            removed, rows = self._remove(remove, kept, seq)
+            counts = np.asarray([len(document.spans) for document in insert], dtype=np.int64)
+            added = np.arange(pid + 1, pid + 1 + counts.sum(), dtype=np.int64)
+            document_rows = self._insert(insert, rows, seq, pid + 1)
+            connection.execute("UPDATE state SET pid = ?", (pid + int(counts.sum()),))
+        if self.known_seq == seq - 1:
+            # The table follows at once; where it is behind, `refresh` will bring it up.
+            self.passages.remove(removed)
+            self.passages.append(added, np.repeat(document_rows, counts))
+            self.known_seq = seq
+        return Change(seq, added, removed)
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """Make one transaction of what is done inside."""
         if self._closed:
             raise ClosedError("the collection is closed; open it again with Retriever.open(path)")
         with self._lock, _reported(self._path):
             connection = self._writer
             connection.execute("BEGIN IMMEDIATE")
             try:
-                seq = int(connection.execute("UPDATE state SET seq = seq + 1 RETURNING seq").fetchall()[0][0])
-                kept = {document.id for document in insert}
-                removed, rows = self._remove(remove, kept, seq)
-                added = self._insert(insert, rows, seq)
+                yield connection
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-        return Change(seq, added, removed)
 
     def _remove(self, ids: Sequence[str], kept: set[str], seq: int) -> tuple[IntArray, dict[str, int]]:
-        """Remove passages, and documents that are not to be replaced; return the rows of those that are."""
-        rows: dict[str, int] = dict(self._select("SELECT id, row FROM documents WHERE id IN ({})", ids))
-        values = [(row,) for row in rows.values()]
-        removed: list[int] = []
-        for value in values:
-            removed += [
-                pid for (pid,) in self._writer.execute("SELECT pid FROM passages WHERE row = ?", value)
-            ]
-        self._writer.executemany("DELETE FROM passages WHERE row = ?", values)
-        self._writer.executemany("INSERT INTO removed VALUES (?, ?)", [(pid, seq) for pid in removed])
-        self._writer.executemany("DELETE FROM documents WHERE row = ?", values)
-        return np.asarray(removed, dtype=np.int64), {id: row for id, row in rows.items() if id in kept}
+        """Remove documents; return their passages, and the rows of those that are to be replaced."""
+        query = "SELECT id, row, pid, passages FROM documents WHERE id IN ({})"
+        found = [
+            row
+            for start in range(0, len(ids), _CHUNK)
+            for row in self._writer.execute(
+                query.format(",".join("?" * len(ids[start : start + _CHUNK]))), list(ids[start : start + _CHUNK])
+            )
+        ]
+        gone = [(seq, pid, passages) for _, _, pid, passages in found]
+        self._writer.executemany("INSERT INTO removed VALUES (?, ?, ?)", gone)
+        self._writer.executemany("DELETE FROM documents WHERE row = ?", [(row,) for _, row, _, _ in found])
+        _, first, counts = np.asarray(gone, dtype=np.int64).reshape(-1, 3).T
+        return np.sort(_runs(first, counts)), {id: row for id, row, _, _ in found if id in kept}
 
-    def _insert(self, documents: Sequence[StoredDocument], rows: dict[str, int], seq: int) -> IntArray:
-        """Insert documents and their passages; return the new passage ids."""
-        connection = self._writer
-        used = dict(connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
-        next_row = int(used.get("documents", 0)) + 1
-        next_pid = first_pid = int(used.get("passages", 0)) + 1
-        document_rows: list[tuple[object, ...]] = []
-        passage_rows: list[tuple[int, ...]] = []
+    def _insert(
+        self, documents: Sequence[StoredDocument], rows: dict[str, int], seq: int, next_pid: int
+    ) -> IntArray:
+        """Insert documents; return their rows."""
+        used = self._writer.execute("SELECT seq FROM sqlite_sequence WHERE name = 'documents'").fetchone()
+        next_row = 1 if used is None else int(used[0]) + 1
+        records: list[tuple[Any, ...]] = []
         for document in documents:
             row = rows.get(document.id)
             if row is None:
                 row, next_row = next_row, next_row + 1
-            content = (document.id, document.title, document.text, document.metadata, document.digest)
-            document_rows.append((row, *content))
-            for start, stop in document.spans:
-                passage_rows.append((next_pid, row, start, stop, seq))
-                next_pid += 1
-        connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", document_rows)
-        connection.executemany("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", passage_rows)
-        return np.arange(first_pid, next_pid, dtype=np.int64)
+            records.append((
+                row, document.id, seq, next_pid, len(document.spans),
+                _packed(document.spans, len(document.text)),
+                document.digest, document.title, document.metadata, document.text,
+            ))
+            next_pid += len(document.spans)
+        row_of_marks = f"({','.join('?' * len(_COLUMNS.split(',')))})"
+        statement = f"INSERT INTO documents ({_COLUMNS}) VALUES "
+        whole = len(records) - len(records) % _ROWS_A_STATEMENT
+        for start in range(0, whole, _ROWS_A_STATEMENT):
+            values = [value for record in records[start : start + _ROWS_A_STATEMENT] for value in record]
+            self._writer.execute(statement + ",".join([row_of_marks] * _ROWS_A_STATEMENT), values)
+        self._writer.executemany(statement + row_of_marks, records[whole:])
+        return np.asarray([record[0] for record in records], dtype=np.int64)
+
+    def index_fields(self) -> list[str]:
+        """Make indexes over the metadata fields that many documents have, so that filters read less.
+
+        Fields are discovered in a sample; strings, numbers and booleans count.
+
+        :return: the fields that are indexed.
+        """
+        rows = self.passages.rows_of(self.sample(1000, seed=0)).tolist()
+        seen: Counter[str] = Counter()
+        for (metadata,) in self._select("SELECT metadata FROM documents WHERE row IN ({})", rows):
+            seen.update(field for field, value in json.loads(metadata).items() if _indexable(field, value))
+        fields = sorted(field for field, count in seen.most_common(_INDEXED_FIELDS) if count >= _INDEXED_SHARE * len(rows))
+        with self._changing() as connection:
+            for field in fields:
+                name = _FIELD_INDEX + field
+                connection.execute(
+                    f'CREATE INDEX IF NOT EXISTS "{name}" ON documents ({field_value(field_path(field)).replace("documents.", "")})'
+                )
+        return fields
+
+    def forget_removals(self) -> None:
+        """Drop the history of removals and give free pages back; every index must have seen them."""
+        with self._changing() as connection:
+            connection.execute("DELETE FROM removed")
+            connection.execute("UPDATE state SET forgotten = seq")
+        with self._lock, _reported(self._path):
+            self._writer.execute("VACUUM")
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the database, as far as no reader needs it."""
+        if self._path is not None:
+            with self._lock, _reported(self._path):
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def indexed_fields(self) -> list[str]:
+        """Return the metadata fields that have an index."""
+        with self._reading() as connection:
+            found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()
+        return sorted(name.removeprefix(_FIELD_INDEX) for (name,) in found if name.startswith(_FIELD_INDEX))
+
+    def check_pages(self) -> None:
+        """Check that the database hangs together.
+
+        :raises CorruptCollectionError: if a page is damaged.
+        """
+        with self._reading() as connection:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise CorruptCollectionError(
+                f"{self._path} is damaged ({found}); restore it from a copy or index the documents again"
+            )
+
+    def check(self) -> None:
+        """Check the whole database and every document.
+
+        :raises CorruptCollectionError: if a page, an index or a document is damaged.
+        """
+        with self._reading() as connection:
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if found != "ok":
+            raise CorruptCollectionError(
+                f"{self._path} is damaged ({found}); restore it from a copy or index the documents again"
+            )
+        for _ in self.rows():
+            pass
+
+    # Files that documents were read from
+
+    def sources(self) -> dict[str, tuple[str, list[str]]]:
+        """Return, for each file that was read, its digest and the ids of its documents."""
+        with self._reading() as connection:
+            found = connection.execute("SELECT path, digest, ids FROM sources").fetchall()
+        return {path: (digest, json.loads(ids)) for path, digest, ids in found}
+
+    def note_source(self, path: str, digest: str, ids: Sequence[str]) -> None:
+        """Remember what was read from a file."""
+        with self._changing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?)", (path, digest, json.dumps(list(ids)))
+            )
+
+    def forget_source(self, path: str) -> None:
+        """Forget a file."""
+        with self._changing() as connection:
+            connection.execute("DELETE FROM sources WHERE path = ?", (path,))
 
     # Life
 
@@ -332,8 +553,48 @@ class DocumentStore:
             self._readers.clear()
 
 
-def _ids(rows: Iterable[tuple[int]]) -> IntArray:
-    return np.fromiter((pid for (pid,) in rows), dtype=np.int64)
+def _indexable(field: str, value: object) -> bool:
+    return isinstance(value, str | int | float) and bool(field) and not {'"', ".", "\0"} & set(field)
+
+
+def _packed(spans: Sequence[Span], length: int) -> bytes | None:
+    """Return spans as int32 pairs; None where the only one is the whole text."""
+    return None if list(spans) == [(0, length)] else np.asarray(spans, dtype="<i4").tobytes()
+
+
+def _unpacked(passages: int, packed: bytes | None, length: int) -> tuple[Span, ...]:
+    """Undo `_packed`."""
+    if packed is None:
+        return ((0, length),)
+    numbers = np.frombuffer(packed, dtype="<i4").tolist()
+    return tuple(zip(numbers[::2], numbers[1::2], strict=True))[:passages]
+
+
+def _runs(first: IntArray, counts: IntArray) -> IntArray:
+    """Return first, first + 1, … counts times, for each pair."""
+    if not len(first):
+        return np.empty(0, dtype=np.int64)
+    starts = np.cumsum(counts) - counts
+    return np.arange(counts.sum(), dtype=np.int64) + np.repeat(first - starts, counts)
+
+
+def _removed_pids(connection: sqlite3.Connection, seq: int) -> IntArray:
+    found = connection.execute("SELECT pid, passages FROM removed WHERE seq > ?", (seq,)).fetchall()
+    first, counts = np.asarray(found, dtype=np.int64).reshape(-1, 2).T
+    return np.sort(_runs(first, counts))
+
+
+@contextmanager
+def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let all reads inside see the same state, unless a transaction does so already."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
 
 
 @contextmanager

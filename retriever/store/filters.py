@@ -12,6 +12,7 @@ from retriever.types import Filter
 Clause = tuple[str, list[Any]]
 _COLUMN = "documents.metadata"
 _RANGES = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_LAST_CHARACTER = 8 * "\U0010ffff"  # sorts after all that begin as wanted
 _OPERATORS = ("eq", "ne", "in", *_RANGES, "prefix", "contains", "exists")
 
 
@@ -73,22 +74,22 @@ def _operator(field: str, name: object, value: Any) -> Clause:
 
 def _equal(field: str, value: Any) -> Clause:
     if value is None:
-        return f"coalesce(json_type({_COLUMN}, ?), 'null') = 'null'", [_path(field)]
+        return f"coalesce(json_type({_COLUMN}, {field_path(field)}), 'null') = 'null'", []
     if isinstance(value, bool):
-        return f"json_type({_COLUMN}, ?) = ?", [_path(field), "true" if value else "false"]
+        return f"json_type({_COLUMN}, {field_path(field)}) = ?", ["true" if value else "false"]
     return _compare(field, "=", value)
 
 
 def _compare(field: str, symbol: str, value: Any) -> Clause:
     """Compare with a number or a string, each only with its own kind."""
-    path = _path(field)
+    path = field_path(field)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise FilterError(f"the filter on {field!r} compares with {value!r}; use a string or a number")
     if value != value:
         raise FilterError(f"the filter on {field!r} compares with NaN, which equals nothing; use a number")
     types = "'text'" if isinstance(value, str) else "'integer', 'real'"
-    condition = f"json_type({_COLUMN}, ?) IN ({types}) AND json_extract({_COLUMN}, ?) {symbol} ?"
-    return f"({condition})", [path, path, value]
+    condition = f"{field_value(path)} {symbol} ? AND json_type({_COLUMN}, {path}) IN ({types})"
+    return f"({condition})", [value]
 
 
 def _member(field: str, value: Any) -> Clause:
@@ -100,36 +101,37 @@ def _member(field: str, value: Any) -> Clause:
 def _prefix(field: str, value: Any) -> Clause:
     if not isinstance(value, str):
         raise FilterError(f"'prefix' on {field!r} takes a string, not {value!r}")
-    path = _path(field)
-    condition = f"json_type({_COLUMN}, ?) = 'text' AND substr(json_extract({_COLUMN}, ?), 1, ?) = ?"
-    return f"({condition})", [path, path, len(value), value]
+    path = field_path(field)
+    # The range lets an index help.
+    within = f"{field_value(path)} >= ? AND {field_value(path)} < ?"
+    condition = f"{within} AND json_type({_COLUMN}, {path}) = 'text' AND substr({field_value(path)}, 1, ?) = ?"
+    return f"({condition})", [value, value + _LAST_CHARACTER, len(value), value]
 
 
 def _contains(field: str, value: Any) -> Clause:
     """An array holds the value, or a string holds it as a part."""
     if value is None or not isinstance(value, bool | int | float | str):
         raise FilterError(f"'contains' on {field!r} takes a string, number or boolean, not {value!r}")
-    path = _path(field)
+    path = field_path(field)
     if isinstance(value, bool):
         match, values = "each.type = ?", list[Any](["true" if value else "false"])
     else:
         types = "'text'" if isinstance(value, str) else "'integer', 'real'"
         match, values = f"each.type IN ({types}) AND each.value = ?", [value]
     element = (
-        f"json_type({_COLUMN}, ?) = 'array' AND "
-        f"EXISTS (SELECT 1 FROM json_each({_COLUMN}, ?) AS each WHERE {match})"
+        f"json_type({_COLUMN}, {path}) = 'array' AND "
+        f"EXISTS (SELECT 1 FROM json_each({_COLUMN}, {path}) AS each WHERE {match})"
     )
-    parameters: list[Any] = [path, path, *values]
     if not isinstance(value, str):
-        return f"({element})", parameters
-    part = f"json_type({_COLUMN}, ?) = 'text' AND instr(json_extract({_COLUMN}, ?), ?) > 0"
-    return f"(({element}) OR ({part}))", [*parameters, path, path, value]
+        return f"({element})", values
+    part = f"json_type({_COLUMN}, {path}) = 'text' AND instr({field_value(path)}, ?) > 0"
+    return f"(({element}) OR ({part}))", [*values, value]
 
 
 def _exists(field: str, value: Any) -> Clause:
     if not isinstance(value, bool):
         raise FilterError(f"'exists' on {field!r} takes true or false, not {value!r}")
-    return f"json_type({_COLUMN}, ?) IS {'NOT ' if value else ''}NULL", [_path(field)]
+    return f"json_type({_COLUMN}, {field_path(field)}) IS {'NOT ' if value else ''}NULL", []
 
 
 def _negated(clause: Clause) -> Clause:
@@ -144,8 +146,25 @@ def _join(clauses: list[Clause], word: str) -> Clause:
     return f"({sql})", [value for _, values in clauses for value in values]
 
 
-def _path(field: str) -> str:
-    """Write a dotted field as a JSON path, quoting every step."""
-    if '"' in field:
-        raise FilterError(f"the field {field!r} holds a double quote, which JSON paths cannot name")
-    return "$" + "".join(f".{json.dumps(step, ensure_ascii=False)}" for step in field.split("."))
+def field_value(path: str) -> str:
+    """Return the SQL expression of a field's value; an index over the same expression is used.
+
+    :param path: the field as a SQL literal, as `field_path` writes it.
+    """
+    return f"json_extract({_COLUMN}, {path})"
+
+
+def field_path(field: str) -> str:
+    """Write a dotted field as a SQL literal of a JSON path, quoting every step.
+
+    A literal and not a parameter: SQLite uses an index over an expression only where it is the same.
+
+    :raises FilterError: if the field holds what JSON paths cannot name.
+    """
+    if '"' in field or "\0" in field:
+        raise FilterError(f"the field {field!r} holds a double quote or NUL, which JSON paths cannot name")
+    path = "$" + "".join(f".{json.dumps(step, ensure_ascii=False)}" for step in field.split("."))
+    return "'" + path.replace("'", "''") + "'"
+
+
+

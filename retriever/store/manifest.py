@@ -20,7 +20,7 @@ from retriever.errors import (
 )
 
 MANIFEST = "collection.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class Manifest(BaseModel):
@@ -45,6 +45,10 @@ class IndexState(BaseModel):
     :param file: name of the file that holds it, or "" where the index is a folder of its own.
     :param size: bytes of that file.
     :param digest: BLAKE2b of that file, so that damage is noticed before it gives wrong answers.
+    :param engine: kind of a vector index.
+    :param settings: what was tuned of a vector index.
+    :param measured: recall and latency at those settings, where they were measured.
+    :param reason: why this kind.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +57,10 @@ class IndexState(BaseModel):
     file: str = ""
     size: int = 0
     digest: str = ""
+    engine: str = "flat"
+    settings: dict[str, int] = {}
+    measured: dict[str, float] = {}
+    reason: str = ""
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from retriever import Retriever
 from retriever.collection import Collection
 from retriever.errors import (
     CollectionExistsError,
@@ -17,7 +18,7 @@ from retriever.errors import (
     CorruptCollectionError,
     StorageFullError,
 )
-from tests.factories import CORPUS
+from tests.factories import CORPUS, OverlapReranker, tiny_encoder
 
 
 def folder(tmp_path):
@@ -86,10 +87,12 @@ def test_truncated_vectors_are_noticed(make, reopen, tmp_path):
     (vectors,) = folder(tmp_path).glob("vectors-*.faiss")
     content = vectors.read_bytes()
     vectors.write_bytes(content[: len(content) // 2])
-    with pytest.raises(CorruptCollectionError, match=r"truncated or damaged; delete .*vectors.json"):
+    with pytest.raises(CorruptCollectionError, match=r"truncated or damaged; .*retriever rebuild"):
         reopen(folder(tmp_path))
-    (folder(tmp_path) / "vectors.json").unlink()
-    assert reopen(folder(tmp_path)).search("zebra", k=1)[0].id == "zebra"
+    rebuilt = Retriever.rebuild(folder(tmp_path), encoder=tiny_encoder(), reranker=OverlapReranker())
+    assert rebuilt.search("zebra", k=1)[0].id == "zebra"
+    rebuilt.close()
+    assert reopen(folder(tmp_path)).collection.recovered == 0
 
 
 def test_a_flipped_bit_is_noticed(make, reopen, tmp_path):
@@ -123,7 +126,7 @@ def test_a_damaged_manifest_is_named(make, reopen, tmp_path, content):
 def test_a_damaged_database_is_named(make, reopen, tmp_path):
     make(path=True).close()
     (folder(tmp_path) / "documents.sqlite").write_bytes(b"no database at all" * 100)
-    with pytest.raises(CorruptCollectionError, match=r"documents.sqlite is damaged"):
+    with pytest.raises(CorruptCollectionError, match=r"documents.sqlite is truncated or damaged"):
         reopen(folder(tmp_path))
 
 

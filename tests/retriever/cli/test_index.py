@@ -200,7 +200,7 @@ def test_ctrl_c_says_what_is_safe_and_exits_130(run, many, tmp_path, encoder_fol
 
 
 def test_documents_that_come_slowly_are_safe_soon(run, notes, tmp_path, encoder_folder, monkeypatch):
-    monkeypatch.setattr("retriever.collection._BATCH_SECONDS", 0.0)
+    monkeypatch.setattr("retriever.preparation._BATCH_SECONDS", 0.0)
     monkeypatch.setattr("retriever.ingest.reading.read_html", stop)
     folder = tmp_path / "collection"
     result = run("index", notes, "--out", folder, "--encoder", encoder_folder)

@@ -1,0 +1,151 @@
+"""From documents to what is stored and indexed: digests, passages, vectors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retriever.config import RetrieverConfig
+from retriever.documents import metadata_json
+from retriever.encoder import StaticEncoder
+from retriever.errors import DuplicateIdError
+from retriever.ingest.splitting import Splitter
+from retriever.store.content_id import content_digest, content_id
+from retriever.store.document_store import StoredDocument
+from retriever.types import Document
+
+FloatArray = NDArray[np.float32]
+
+BATCH = 4096  # documents a transaction: large enough to fill the encoder's threads, small enough to lose little
+_BATCH_SECONDS = 2.0  # what a stopped process loses of documents that are slow to read, such as PDF
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch ready to be written.
+
+    :param documents: with their passages.
+    :param texts: one a passage, in order, as they are encoded.
+    :param vectors: one a passage, shape (n, d); empty where the collection has no vectors.
+    :param given: how many documents there were before those that are there already were left out.
+    """
+
+    documents: list[StoredDocument]
+    texts: list[str]
+    vectors: FloatArray
+    given: int
+
+    def only(self, kept: Sequence[StoredDocument]) -> Prepared:
+        """Return the batch with some of its documents."""
+        if len(kept) == len(self.documents):
+            return self
+        chosen = set(map(id, kept))
+        mask = np.repeat(
+            [id(document) in chosen for document in self.documents],
+            [len(document.spans) for document in self.documents],
+        )
+        return replace(
+            self,
+            documents=list(kept),
+            texts=[text for text, is_kept in zip(self.texts, mask, strict=True) if is_kept],
+            vectors=self.vectors[mask] if len(self.vectors) else self.vectors,
+        )
+
+
+class Preparation:
+    """Makes batches ready; safe to use from any thread.
+
+    :param config: how long passages are, and whether vectors are wanted.
+    :param encoder: makes the vectors.
+    """
+
+    def __init__(self, config: RetrieverConfig, encoder: StaticEncoder) -> None:
+        self._config = config
+        self._encoder = encoder
+        self._splitter = Splitter(
+            encoder.tokenizer,
+            passage_tokens=config.passage_tokens,
+            overlap=config.passage_overlap,
+            count=lambda text: int(encoder.count_tokens([text])[0]),
+        )
+
+    def prepare(self, documents: Sequence[StoredDocument], *, given: int) -> Prepared:
+        """Split and encode documents."""
+        split = self._split(documents)
+        texts = [
+            f"{document.title} {document.text[start:stop]}".strip()
+            for document in split
+            for start, stop in document.spans
+        ]
+        vectors = self._encoder.encode(texts) if self._config.dense else np.empty((0, 0), dtype=np.float32)
+        return Prepared(split, texts, vectors, given)
+
+    def _split(self, documents: Sequence[StoredDocument]) -> list[StoredDocument]:
+        """Give every document its passages."""
+        limit = self._config.passage_tokens
+        # A token has at least one character, so most texts need no counting.
+        long = [i for i, doc in enumerate(documents) if limit is not None and len(doc.text) > limit]
+        counts = dict(
+            zip(long, self._encoder.count_tokens([documents[i].text for i in long]).tolist(), strict=True)
+        )
+        split = list(documents)
+        for i in long:
+            if limit is not None and counts[i] > limit:
+                spans = tuple(self._splitter.spans(split[i].text, counts[i]))
+                split[i] = replace(split[i], spans=spans)
+        return split
+
+
+def stored(doc: Document) -> StoredDocument:
+    """Return a document as the database keeps it, in one passage."""
+    metadata = metadata_json(doc)
+    digest = content_digest(doc.title, doc.text, metadata)
+    return StoredDocument(doc.id, doc.title, doc.text, metadata, digest, ((0, len(doc.text)),))
+
+
+def select(
+    docs: Sequence[StoredDocument], existing: Mapping[str, bytes], *, replace: bool
+) -> list[StoredDocument]:
+    """Drop what is there already as given; refuse ids that clash.
+
+    :param docs: what was given.
+    :param existing: digests of those that exist.
+    :param replace: whether an existing document may be replaced.
+    :raises DuplicateIdError: if an id is given twice, or exists and may not be replaced.
+    """
+    chosen: dict[str, StoredDocument] = {}
+    for doc in docs:
+        before = chosen[doc.id].digest if doc.id in chosen else existing.get(doc.id)
+        if before is None:
+            chosen[doc.id] = doc
+            continue
+        if before == doc.digest and (
+            # An id made from the content says that the same text came twice, which is no mistake.
+            (replace and doc.id not in chosen) or doc.id == content_id(doc.title, doc.text)
+        ):
+            continue
+        if doc.id in chosen:
+            raise DuplicateIdError(f"the id {doc.id!r} is given to two documents; ids must be unique")
+        if not replace:
+            raise DuplicateIdError(
+                f"a document with the id {doc.id!r} exists already; use upsert to replace it"
+            )
+        chosen[doc.id] = doc
+    return list(chosen.values())
+
+
+def batches(docs: Iterable[Document]) -> Iterator[list[Document]]:
+    """Yield documents by the batch, a smaller one where they come slowly."""
+    batch: list[Document] = []
+    started = time.monotonic()
+    for doc in docs:
+        batch.append(doc)
+        if len(batch) >= BATCH or time.monotonic() - started > _BATCH_SECONDS:
+            yield batch
+            batch, started = [], time.monotonic()
+    if batch:
+        yield batch

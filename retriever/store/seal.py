@@ -1,0 +1,153 @@
+"""A seal over a collection's files: written when a writer closes in peace, broken before the next change.
+
+Every index remembers what it is made from; the seal says that the files are the very ones that were left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from retriever.errors import CorruptCollectionError
+from retriever.store.manifest import write_atomically
+
+SEAL = "seal.json"
+_ALWAYS_READ = 256_000_000  # bytes of a file; a larger one is read only where its time or size have changed
+_SEALED = ("collection.json", "documents.sqlite", "vectors*", "passages*", "lexical.json", "lexical/*")
+_LOCKS = (".tantivy-writer.lock", ".tantivy-meta.lock")
+_STATES = ("vectors.json", "passages.json", "lexical.json")
+_FOOTER_MAGIC = 1337
+
+
+def write_seal(folder: Path) -> None:
+    """Note size, time and digest of every file."""
+    files = _files(folder)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as executor:
+        digests = list(executor.map(_digest, files))
+    noted = {
+        path.relative_to(folder).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns, digest]
+        for path, digest in zip(files, digests, strict=True)
+    }
+    write_atomically(folder / SEAL, json.dumps({"files": noted, "check": _check_of(noted)}).encode())
+
+
+def break_seal(folder: Path) -> None:
+    """Remove the seal; what a killed writer leaves has none."""
+    path = folder / SEAL
+    if path.exists():
+        path.unlink()
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def check_seal(folder: Path) -> bool:
+    """Compare the files with the seal; return whether there is one.
+
+    :raises CorruptCollectionError: if a file is missing, truncated or changed; the message names it.
+    """
+    path = folder / SEAL
+    try:
+        content = json.loads(path.read_bytes())
+        noted = content["files"]
+        intact = content["check"] == _check_of(noted)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CorruptCollectionError(f"{path} is damaged ({error}); {_remedy(folder)}") from error
+    if not intact:
+        raise CorruptCollectionError(f"{path} is damaged; {_remedy(folder)}")
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as executor:
+        list(executor.map(lambda name: _check_file(folder, name, *noted[name]), noted))
+    return all((folder / name).exists() for name in noted)
+
+
+def check_segments(folder: Path) -> None:
+    """Check the lexical index's files against the checksums that tantivy puts at their ends.
+
+    :raises CorruptCollectionError: if one of them is truncated or changed.
+    """
+    for path in _committed_files(folder):
+        if not _segment_intact(path.read_bytes()):
+            raise CorruptCollectionError(f"{path} is truncated or damaged; {_remedy(folder.parent)}")
+
+
+def _committed_files(folder: Path) -> list[Path]:
+    """Return the files of the segments of the last commit; a killed writer leaves others, which no one reads."""
+    path = folder / "meta.json"
+    if not path.exists():
+        return []
+    try:
+        segments = json.loads(path.read_bytes())["segments"]
+        known = {
+            segment["segment_id"].replace("-", ""): (segment["deletes"] or {}).get("opstamp")
+            for segment in segments
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptCollectionError(f"{path} is damaged ({error}); {_remedy(folder.parent)}") from error
+    return [
+        file
+        for file in sorted(folder.iterdir())
+        for name, *rest in [file.name.split(".")]
+        if name in known and (len(rest) == 1 or rest[0] == str(known[name]))
+    ]
+
+
+def _segment_intact(content: bytes) -> bool:
+    """Read tantivy's footer: JSON with the CRC-32 of what comes before, its length, a magic number."""
+    length = int.from_bytes(content[-8:-4], "little")
+    if len(content) < 8 + length or int.from_bytes(content[-4:], "little") != _FOOTER_MAGIC:
+        return False
+    try:
+        footer = json.loads(content[-8 - length : -8])
+        return bool(footer["crc"] == zlib.crc32(content[: -8 - length]))
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files that make up the collection, without locks and logs."""
+    return sorted(
+        path
+        for pattern in _SEALED
+        for path in folder.glob(pattern)
+        if path.is_file() and path.name not in _LOCKS and path.suffix != ".tmp"
+    )
+
+
+def _check_file(folder: Path, name: str, size: int, time: int, digest: str) -> None:
+    """Raise unless a file is as it was left."""
+    path = folder / name
+    if name in _STATES and not path.exists():
+        return  # deleted by hand, which is how one has an index made again
+    try:
+        status = path.stat()
+        damaged = status.st_size != size
+        if not damaged and (size <= _ALWAYS_READ or status.st_mtime_ns != time):
+            damaged = _digest(path) != digest
+    except OSError as error:
+        raise CorruptCollectionError(f"{path} cannot be read ({error}); {_remedy(folder, name)}") from error
+    if damaged:
+        raise CorruptCollectionError(f"{path} is truncated or damaged; {_remedy(folder, name)}")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        # SHA-256 is the fastest safe one: processors have instructions for it.
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+
+def _check_of(noted: object) -> str:
+    return hashlib.sha256(json.dumps(noted, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _remedy(folder: Path, name: str = "") -> str:
+    if name in ("documents.sqlite", "collection.json"):
+        return "restore it from a copy, or index the documents again"
+    return f"restore it from a copy, or run: retriever rebuild {folder}"
