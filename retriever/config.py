@@ -71,10 +71,10 @@ class RetrieverConfig(BaseModel):
         description="How two lists become one: weighted z-scores keep score gaps, rrf only ranks.",
     )
     dense_weight: float = Field(
-        default=0.5,
+        default=0.6,
         ge=0.0,
         le=1.0,
-        description="Share of the dense list in fusion, 0 to 1; the rest is BM25's.",
+        description="Share of the dense score in fusion, 0 to 1; the rest is BM25's.",
     )
     reranker: str | None = Field(
         default=BUNDLED,
