@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -58,14 +59,20 @@ class StaticEncoder:
         max_length: int | None = DEFAULT_MAX_LENGTH,
         memory_words: int = MEMORY_WORDS,
     ) -> None:
-        self._table = checked_table(table)
-        self._tokenizer = private_copy(tokenizer)
-        check_tokens(self._table, self._tokenizer, weights, mapping)
+        parts = ModelParts(table, private_copy(tokenizer), weights, mapping, normalize, max_length)
+        self._set_up(parts, memory_words)
+
+    def _set_up(self, parts: ModelParts, memory_words: int) -> None:
+        """Check all parts and take them over, the tokenizer too."""
+        self._table = checked_table(parts.table)
+        self._tokenizer = parts.tokenizer
+        check_tokens(self._table, self._tokenizer, parts.weights, parts.mapping)
+        weights, mapping = parts.weights, parts.mapping
         self._weights = None if weights is None else read_only(weights.astype(np.float32, copy=False))
         self._mapping = None if mapping is None else read_only(mapping.astype(np.int32, copy=False))
         self._unknown_id = unknown_id(self._tokenizer)
-        self._normalize = normalize
-        self._max_length = _checked_at_least_1("max_length", max_length)
+        self._normalize = parts.normalize
+        self._max_length = _checked_at_least_1("max_length", parts.max_length)
         self._dimensions = int(self._table.shape[1])
         self._memory_words = _checked_at_least_1("memory_words", memory_words) or MEMORY_WORDS
         self._fast_path: list[FastPath] = []  # a list, so that truncated encoders share it
@@ -83,18 +90,16 @@ class StaticEncoder:
         """
         bundled = path_or_hub_id is None or path_or_hub_id == "bundled"
         folder = BUNDLED_FOLDER if bundled else resolve_folder(path_or_hub_id or "")
-        parts = read_model(folder)
+        parts = replace(read_model(folder), normalize=normalize)
+        # Nobody else has this tokenizer, and to copy it would take longer than all the rest.
+        parts.tokenizer.no_padding()
+        parts.tokenizer.no_truncation()
+        encoder = cls.__new__(cls)
         try:
-            return cls(
-                parts.table,
-                parts.tokenizer,
-                weights=parts.weights,
-                mapping=parts.mapping,
-                normalize=normalize,
-                max_length=parts.max_length,
-            )
+            encoder._set_up(parts, MEMORY_WORDS)
         except InvalidInputError as error:
             raise ModelError(f"{folder}: {error}") from error
+        return encoder
 
     @property
     def dimensions(self) -> int:
@@ -240,11 +245,11 @@ class StaticEncoder:
                 f"vectors must have shape ({len(wanted)}, {self._dimensions}), not {given.shape}"
             )
         pieces = pieces_of(self._tokenizer, wanted)
-        names = known_names(self._tokenizer, wanted)
-        # The last vector of a word that is given twice would be as good; the first is kept.
-        new = [
-            place for place, name in enumerate(names) if len(pieces[place]) != 1 and name not in names[:place]
-        ]
+        # A word given twice gets the vector that was given first.
+        places = {
+            name: place for place, name in reversed(list(enumerate(known_names(self._tokenizer, wanted))))
+        }
+        new = sorted(place for place in places.values() if len(pieces[place]) != 1)
         table = self._table[:, : self._dimensions]
         rows = (
             rows_of_sums(table, self._weights, self._mapping, [self._known(pieces[place]) for place in new])

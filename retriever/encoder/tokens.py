@@ -31,11 +31,11 @@ def unknown_id(tokenizer: Tokenizer) -> int | None:
     :param tokenizer: any tokenizer.
     :return: the id that model2vec drops too.
     """
-    model = json.loads(tokenizer.to_str())["model"]
-    if model.get("unk_id") is not None:  # Unigram
-        return int(model["unk_id"])
-    token = model.get("unk_token")  # WordPiece, BPE, WordLevel
-    return None if token is None else tokenizer.token_to_id(token)
+    if hasattr(tokenizer.model, "unk_token"):  # WordPiece, BPE, WordLevel
+        token = tokenizer.model.unk_token
+        return None if token is None else tokenizer.token_to_id(token)
+    unknown = json.loads(tokenizer.to_str())["model"].get("unk_id")  # Unigram
+    return None if unknown is None else int(unknown)
 
 
 def well_formed(text: str) -> str:
