@@ -74,6 +74,12 @@ class SearchOptions(_Body):
         default=None, description='On metadata, as {"lang": "en", "year": {"gte": 2020}}.'
     )
     rerank: bool | None = Field(default=None, description="Whether the cross-encoder decides the order.")
+    budget_ms: float | None = Field(
+        default=None, gt=0, description="Milliseconds for the search; the cross-encoder stops in time."
+    )
+    min_probability: float | None = Field(
+        default=None, ge=0, le=1, description="Drop what is less likely relevant, and what was not read."
+    )
     dimensions: int | None = Field(
         default=None,
         ge=1,

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from retriever import types
 from retriever.errors import InvalidInputError
 from retriever.lexical.matched_words import matched_words
 from retriever.serve.context import Context, InContext
@@ -28,6 +29,7 @@ _EXAMPLE_RESULT = {
     "rank": 1,
     "passage": "The cat sat on the mat.",
     "span": [0, 23],
+    "probability": 0.94,
     "stages": {
         "dense": {"rank": 2, "score": 0.61},
         "lexical": {"rank": 1, "score": 1.93},
@@ -63,9 +65,7 @@ async def search(body: SearchRequest, request: Request, context: InContext) -> R
 
     def work() -> bytes:
         started = time.perf_counter()
-        results, timings = served.at(body.dimensions).search_timed(
-            body.query, k=body.k, depth=body.depth, filter=body.filter, rerank=_reranks(context, body)
-        )
+        results, timings = served.at(body.dimensions).search_timed(body.query, **_options(context, body))
         context.metrics.searched(served.name, timings, queries=1, empty=int(not results))
         note(request.scope, collection=served.name, results=len(results), **_stage_times(timings))
         found = _as_json(body.query, results, body)
@@ -97,9 +97,7 @@ async def search_batch(body: BatchSearchRequest, request: Request, context: InCo
 
     def work() -> bytes:
         started = time.perf_counter()
-        batches = served.at(body.dimensions).search_batch(
-            body.queries, k=body.k, depth=body.depth, filter=body.filter, rerank=_reranks(context, body)
-        )
+        batches = served.at(body.dimensions).search_batch(body.queries, **_options(context, body))
         total = (time.perf_counter() - started) * 1e3
         context.metrics.searched_batch(
             served.name, total / 1e3, queries=len(batches), empty=sum(not results for results in batches)
@@ -132,8 +130,16 @@ def _check_limits(context: Context, options: SearchOptions) -> None:
             raise InvalidInputError(f"{name} is {value}; this server takes up to {limit}")
 
 
-def _reranks(context: Context, options: SearchOptions) -> bool:
-    return context.settings.rerank if options.rerank is None else options.rerank
+def _options(context: Context, options: SearchOptions) -> types.SearchOptions:
+    """Return what the request says to the search itself."""
+    return {
+        "k": options.k,
+        "depth": options.depth,
+        "filter": options.filter,
+        "rerank": context.settings.rerank if options.rerank is None else options.rerank,
+        "budget_ms": options.budget_ms,
+        "min_probability": options.min_probability,
+    }
 
 
 def _dimensions(served: Served, options: SearchOptions) -> int | None:
@@ -163,6 +169,7 @@ def _as_json(query: str, results: Sequence[SearchResult], options: SearchOptions
             "rank": result.rank,
             "passage": result.passage,
             "span": list(result.span),
+            "probability": result.probability,
             "stages": {
                 "dense": _stage(stages.dense),
                 "lexical": _stage(stages.lexical),

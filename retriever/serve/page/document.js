@@ -54,12 +54,13 @@ const whole = (text, { span: [start, end], matched }) => {
   );
 };
 
-const facts = ({ id, rank, score, stages, metadata, span }) => {
+const facts = ({ id, rank, score, probability, stages, metadata, span }) => {
   const stage = (name, value, digits = 3) =>
     [name, value ? `rank ${value.rank ?? "–"}, score ${number(value.score, digits)}` : "off or not read"];
   const rows = [
     ["id", id],
     ["final", `rank ${rank}, score ${number(score, 3)}`],
+    ...(probability === null ? [] : [["relevant", `with a probability of ${number(probability, 2)}`]]),
     stage("first stage, fused", stages.fused),
     stage("static encoder, cosine", stages.dense),
     stage("BM25", stages.lexical),

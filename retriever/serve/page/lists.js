@@ -65,8 +65,9 @@ const firstScores = ({ stages: { fused, dense, lexical }, matched }) => [
   matched.length ? `matched ${[...new Set(matched.map((word) => word.toLowerCase()))].join(", ")}` : "no word matched",
 ];
 
-const finalScores = ({ score, stages: { reranked, fused } }) => [
+const finalScores = ({ score, probability, stages: { reranked, fused } }) => [
   ...pair("score", number(score), true),
+  ...(probability === null ? [] : pair("relevant", `${Math.round(100 * probability)} %`)),
   ...(reranked ? pair("cross-encoder", number(reranked.score)) : []),
   reranked ? `its rank ${reranked.rank}` : `not read; first stage rank ${fused.rank}`,
 ];

@@ -128,3 +128,13 @@ def test_no_filter_and_no_query_makes_the_server_fail(shared_client, value, fiel
 @pytest.fixture
 def shared_client(serve):
     return serve()
+
+
+def test_budget_and_probability_reach_the_search(serve, make):
+    client = serve()
+    answer = client.post("/v1/search", json={"query": "the cat", "budget_ms": 10_000})
+    assert answer.json()["timings"]["reranked"] == 5
+    for body in ({"budget_ms": 0}, {"min_probability": 1.5}):
+        assert client.post("/v1/search", json={"query": "the cat", **body}).status_code == 422
+    refused = client.post("/v1/search", json={"query": "the cat", "min_probability": 0.5})
+    assert "calibration" in refused.json()["error"]["message"]  # that of the tests has none
