@@ -1,4 +1,4 @@
-"""Tuning a table to one corpus without labels: its own frequencies, its own spread, a teacher if there is one.
+"""Tuning a table to one corpus without labels: its frequencies, its spread, and a teacher if there is one.
 
 Documents ask and answer for themselves: a title asks for its text, a sentence for the rest of its document.
 Some of these pairs are held back, and no change is kept that does not find more of them than before.
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from distillation.bags import TokenBags, pooled, tokenize
+from distillation.bags import TokenBags, tokenize
 from distillation.held_back import HeldBack, hold_back, own_pairs
 from distillation.tables import token_rows, with_rows
+from distillation.whitening import unit_vectors, whitening
 from rerank.protocol import Reranker
 from retriever.documents import DocumentLike, to_documents
 from retriever.encoder import StaticEncoder
@@ -30,7 +31,6 @@ FEWEST_DOCUMENTS = 50  # below, nothing can be learned and nothing checked
 _SAMPLE = 20_000  # documents that spread and frequencies are learned from
 _WHITENING = (0.0, 0.05, 0.1, 0.15)  # stronger ones gained on some corpora and lost on others
 _RARITY = (0.0, 0.25)
-_RIDGE = 1e-3  # of the largest variance: directions without any are not blown up
 _STEPS = (50, 400)  # batches of training with a teacher, at least and at most
 _BATCH = 256
 
@@ -124,30 +124,13 @@ def rarity(bags: TokenBags, tokens: int) -> NDArray[np.float32]:
     return rare
 
 
-def whitening(vectors: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
-    """Return the matrix that evens out how vectors spread over directions: Σ^(-strength).
-
-    At 1/2 it is full whitening (Su et al., "Whitening Sentence Representations", 2021), which throws away the
-    order of what matters; a little of it helps a narrow corpus, whose vectors all lie one way.
-
-    :param vectors: float32 (n, d).
-    :param strength: 0 changes nothing.
-    :return: float32 (d, d), symmetric.
-    """
-    variances, directions = np.linalg.eigh(np.cov(vectors.T).astype(np.float64))
-    variances = np.maximum(variances, 0) + _RIDGE * variances.max()
-    scaled: NDArray[np.float32] = ((directions * variances**-strength) @ directions.T).astype(np.float32)
-    return scaled
-
-
 def _reshaped(start: _Candidate, bags: TokenBags, held: HeldBack) -> Iterator[_Candidate]:
     """Yield the table under every weighting and whitening, scored; the unchanged one too."""
     rows = token_rows(start.encoder)
     rare = rarity(bags, len(rows))
     for power in _RARITY:
         weighted = rows * rare[:, None] ** power
-        vectors = pooled(weighted, bags)
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        vectors = unit_vectors(weighted, bags)
         for strength in _WHITENING:
             table = weighted @ whitening(vectors, strength) if strength else weighted
             changes = [f"rare tokens weighted by idf^{power}"] * bool(power)

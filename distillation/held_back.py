@@ -26,7 +26,7 @@ _PASSAGE = 2000  # characters of a document that a judge reads
 
 
 def own_pairs(documents: Sequence[Document], *, seed: int) -> list[Pair]:
-    """Make pairs out of documents: titles and headings ask for what stands under them, sentences for the rest.
+    """Make pairs out of documents: titles and headings ask for what is under them, sentences for the rest.
 
     :param documents: the corpus.
     :param seed: chooses the sentences.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from distillation.bags import SparsePool, TokenBags, concatenate, tokenize
 from distillation.checkpoint import load_checkpoint, save_checkpoint
+from distillation.lexical import BatchBM25, hybrid_scores
 from distillation.losses import (
     cosines,
     duplicate_mask,
@@ -46,6 +47,9 @@ class TrainingConfig:
     :param teacher_weight: share of the teacher's distribution in the target, 0 to 1; the rest is the right
         passage alone.
     :param margin_weight: weight of the squared difference of margins, added to the others.
+    :param hybrid_weight: weight of the same ranking loss on the mean of z-scores with BM25, at full width:
+        the table then learns what BM25 misses.
+    :param hybrid_temperature: divides that mean.
     :param smallest_width: first Matryoshka width.
     :param topic_count: topics that pairs are grouped into by the teacher's query vectors; 1 mixes freely.
     :param topics_per_batch: topics in a batch.
@@ -63,6 +67,8 @@ class TrainingConfig:
     teacher_temperature: float = 0.05
     teacher_weight: float = 0.7
     margin_weight: float = 0.0
+    hybrid_weight: float = 0.0
+    hybrid_temperature: float = 0.7
     smallest_width: int = 32
     topic_count: int = 1
     topics_per_batch: int = 8
@@ -184,6 +190,7 @@ class _Run:
             topics_per_batch=config.topics_per_batch,
             seed=config.seed,
         )
+        self.lexical = BatchBM25(self.texts.passages, encoder.tokenizer.get_vocab_size())
         self.table = TrainedTable(token_rows(encoder), seed=config.seed)
         self.widths = matryoshka_widths(encoder.dimensions, smallest=config.smallest_width)
         self._identity = {
@@ -266,6 +273,11 @@ class _Run:
             if "margin" in losses and teacher is not None:
                 margin = config.margin_weight * margin_loss(given, teacher) / len(self.widths)
                 losses["margin"] = losses["margin"] + margin
+        if config.hybrid_weight:
+            lexical = self.lexical.scores(texts.queries.select(batch), texts.passages.select(columns))
+            both = hybrid_scores(cosines(queries, passages), lexical)
+            loss = ranking_loss(both, rows, mask, temperature=config.hybrid_temperature)
+            losses["hybrid"] = config.hybrid_weight * loss
         return losses
 
     def _teacher_similarities(

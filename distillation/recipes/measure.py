@@ -143,10 +143,15 @@ def main() -> None:
     parser.add_argument("encoders", nargs="*", help="'bundled', folders or hub ids")
     parser.add_argument("--teacher", help="also measure this sentence-transformers model")
     parser.add_argument("--cache", type=Path, help="where the teacher's vectors are kept")
+    parser.add_argument("--held-out", type=Path, help="measure on held-out sources of these pairs instead")
     parser.add_argument("--shares", type=float, nargs="*", default=[1.0, 0.5, 0.25], help="of the dimensions")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     tests = [load_test_set(options.data / name) for name in SETS if (options.data / name).is_dir()]
+    if options.held_out:
+        from distillation.recipes.held_out import held_out_sets
+
+        tests = held_out_sets(options.held_out)
     results: dict[str, Any] = {}
     if options.teacher:
         teacher = Teacher(options.teacher, max_length=256)

@@ -76,4 +76,6 @@ def test_weights_follow_the_formula():
     assert shares.sum() == pytest.approx(1)
     assert shares[0] / shares[2] == pytest.approx(2)  # ranks 2 and 4
     counted = counted_probabilities(tokenizer(), ["bal bal don"])
-    assert counted[tokenizer().token_to_id("bal")] / counted[tokenizer().token_to_id("gam")] == pytest.approx(3)
+    assert counted[tokenizer().token_to_id("bal")] / counted[tokenizer().token_to_id("gam")] == pytest.approx(
+        3
+    )

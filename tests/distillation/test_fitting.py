@@ -39,7 +39,7 @@ def test_more_dimensions_than_the_teacher_are_left_empty():
 
 
 def test_leading_dimensions_carry_most():
-    texts, vectors = teacher_texts()
+    _, vectors = teacher_texts()
     basis = principal_basis(vectors, 12)
     energy = ((vectors.astype(np.float32) @ basis) ** 2).sum(axis=0)
     assert (np.diff(energy) <= 1e-3).all()

@@ -87,9 +87,8 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path):
 
 
 def test_the_log_holds_losses_and_dev_scores(tmp_path):
-    train(
-        encoder(), pairs(100), config=CONFIG, log=tmp_path / "log.jsonl", dev=lambda model: model.dimensions
-    )
+    log = tmp_path / "log.jsonl"
+    train(encoder(), pairs(100), config=CONFIG, log=log, dev=lambda model: model.dimensions)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert all(line["ranking"] > 0 and line["seconds"] > 0 for line in lines)
     assert [line["step"] for line in lines if "dev" in line] == [4, 8, 12]

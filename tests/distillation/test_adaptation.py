@@ -1,0 +1,160 @@
+import json
+
+import numpy as np
+import pytest
+
+from distillation.adaptation import adapt, rarity
+from distillation.bags import tokenize
+from distillation.held_back import hold_back, own_pairs
+from distillation.tables import token_rows, with_rows
+from distillation.teacher import Teacher
+from distillation.whitening import whitening
+from retriever.encoder import StaticEncoder
+from retriever.errors import InvalidInputError
+from retriever.types import Document
+from tests.distillation.factories import WORDS, encoder, teacher_folder
+
+COMMON = "bal bem bil bol bul"
+
+
+def corpus(count=120, seed=0):
+    """Documents of three sentences about two words of their own, drowned in common ones."""
+    generator = np.random.default_rng(seed)
+    documents = []
+    for number in range(count):
+        first, second, third = generator.choice(WORDS[25:], 3, replace=False)
+        text = f"{COMMON} {first} {second}. {COMMON} {second} {third}. {COMMON} {third} {first}."
+        text = ". ".join(part.strip().capitalize() for part in text.split(".") if part.strip()) + "."
+        documents.append(Document(id=str(number), title=f"{first} {second}", text=text))
+    return documents
+
+
+def muddled():
+    """A table whose vectors all point one way: what whitening is for."""
+    table = token_rows(encoder())
+    return with_rows(encoder(), table + 4 * np.ones(table.shape[1], dtype=np.float32))
+
+
+class Agreeing:
+    """A reranker that counts shared words."""
+
+    def score(self, query, passages):
+        asked = set(query.lower().split())
+        return np.array([len(asked & set(p.lower().replace(".", "").split())) for p in passages], np.float32)
+
+
+def test_a_muddled_table_is_mended():
+    result = adapt(muddled(), corpus())
+    assert result.changes
+    assert result.after > result.before
+    assert result.held_back == 30
+
+
+def test_nothing_is_changed_where_nothing_is_gained():
+    perfect = [Document(id=str(n), title=word, text=f"{word} {word}") for n, word in enumerate(WORDS[:100])]
+    start = encoder()
+    result = adapt(start, perfect)
+    assert result.encoder is start
+    assert result.changes == ()
+    assert result.after == result.before == 1
+
+
+def test_a_reranker_judges():
+    result = adapt(muddled(), corpus(), teacher=Agreeing())
+    assert result.after > result.before
+
+
+def test_a_teacher_trains(tmp_path):
+    teacher = Teacher(teacher_folder(tmp_path / "tiny"))
+    said = []
+    result = adapt(muddled(), corpus(60), teacher=teacher, progress=said.append)
+    assert "training with tiny" in said
+    assert result.after >= result.before
+
+
+def test_the_same_seed_gives_the_same_table():
+    one, two = (adapt(muddled(), corpus()) for _ in range(2))
+    np.testing.assert_array_equal(token_rows(one.encoder), token_rows(two.encoder))
+
+
+def test_too_few_documents_are_named():
+    with pytest.raises(InvalidInputError, match="needs 50 documents or more, not 3"):
+        adapt(encoder(), ["bal", "don", "gest"])
+
+
+def test_documents_that_ask_nothing_are_named():
+    with pytest.raises(InvalidInputError, match="neither|no document has a title or two sentences"):
+        adapt(encoder(), [f"{word} only" for word in WORDS[:60]])
+
+
+def test_a_question_is_taken_out_of_its_document():
+    held = hold_back(corpus(), encoder())
+    for question, answer in zip(held.questions, held.answers, strict=True):
+        # A title's words may be in the text under it; a sentence must not be.
+        assert not question.endswith(".") or question not in held.pool[answer]
+    assert held.documents == set(held.answers.tolist())
+
+
+def test_titles_headings_and_sentences_make_pairs():
+    text = "Intro. More.\n# Install\nRun it. Then wait.\n## Use\nCall it."
+    found = {(pair.source, pair.query) for pair in own_pairs([Document("1", text, title="Guide")], seed=0)}
+    assert {("title", "Guide"), ("heading", "Install"), ("heading", "Use")} <= found
+    assert any(source == "cloze" for source, _ in found)
+
+
+def test_rarity_falls_with_the_number_of_documents():
+    made = encoder()
+    bags = tokenize(made, ["bal bal don", "bal", "bal dul"])
+    rare = rarity(bags, made.tokenizer.get_vocab_size())
+    place = {word: made.tokenizer.token_to_id(word) for word in ("bal", "don", "gest")}
+    assert rare[place["gest"]] > rare[place["don"]] > rare[place["bal"]] >= 0
+
+
+def test_half_strength_whitens_and_none_changes_nothing():
+    vectors = np.random.default_rng(0).standard_normal((500, 4)) * [1, 2, 3, 4]
+    whole = vectors.astype(np.float32) @ whitening(vectors.astype(np.float32), 0.5)
+    np.testing.assert_allclose(np.cov(whole.T), np.eye(4), atol=0.02)
+    np.testing.assert_allclose(whitening(vectors.astype(np.float32), 0.0), np.eye(4), atol=1e-5)
+
+
+@pytest.fixture
+def command():
+    import typer
+    from typer.testing import CliRunner
+
+    import distillation.cli
+
+    def run(name, *arguments):
+        app = typer.Typer()
+        app.command()(getattr(distillation.cli, name))
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return run
+
+
+def test_the_commands_write_encoders(tmp_path, command):
+    teacher = teacher_folder(tmp_path / "tiny")
+    made = command("distill", teacher, "--out", tmp_path / "made", "--dimensions", 8, "--int8", "--json")
+    assert made.exit_code == 0, made.output
+    assert json.loads(made.stdout)["dimensions"] == 8
+    muddled().save(tmp_path / "start")
+    lines = (json.dumps({"_id": d.id, "title": d.title, "text": d.text}) for d in corpus())
+    (tmp_path / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    adapted = command(
+        "adapt",
+        tmp_path / "corpus.jsonl",
+        "--out",
+        tmp_path / "mine",
+        "--encoder",
+        tmp_path / "start",
+        "--json",
+    )
+    assert adapted.exit_code == 0, adapted.output
+    facts = json.loads(adapted.stdout)
+    assert facts["after"] > facts["before"]
+    assert StaticEncoder.load(tmp_path / "mine").dimensions == 16
+
+
+def test_adapt_wants_one_teacher(tmp_path, command):
+    result = command("adapt", tmp_path, "--out", tmp_path / "x", "--teacher", "a", "--reranker", "bundled")
+    assert isinstance(result.exception, InvalidInputError)
