@@ -26,7 +26,7 @@ format: $(VENV)/.dev ## Put the code in its format
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.dev ## Measure encoding speed
-	$(BIN)/python -m eval.bench.encoding
+	$(BIN)/python -m eval.bench.encode
 
 clean: ## Remove what was built, .venv included
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
