@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def resident_mb(pid: int) -> float:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     except OSError:
         return float("nan")
-    return round(pages * 4096 / 1e6, 1)
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
 
 
 async def in_turn(port: int, retriever: Retriever, queries: list[str]) -> dict[str, Any]:
