@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer, models
 
 # A character stays in its word, is a word by itself, parts words, or stays and is a letter: it always leaves
 # something of itself in the word, and what it leaves does not depend on its neighbours.
@@ -80,24 +80,29 @@ def find_rules(tokenizer: Tokenizer) -> tuple[Rules, WordPieces | None] | None:
     :param tokenizer: any tokenizer.
     :return: rules, and where the model is WordPiece what its words are cut by.
     """
-    config = json.loads(tokenizer.to_str())
-    normalizers = _chain(config.get("normalizer"), "normalizers")
-    pre_tokenizers = _chain(config.get("pre_tokenizer"), "pretokenizers")
+    normalizers = _chain(_config(tokenizer.normalizer), "normalizers")
+    pre_tokenizers = _chain(_config(tokenizer.pre_tokenizer), "pretokenizers")
     if [part["type"] for part in pre_tokenizers] != ["BertPreTokenizer"]:
         return None
     if any(part["type"] not in _CHARACTERWISE | {"BertNormalizer"} for part in normalizers):
         return None
-    if config["model"].get("dropout"):
+    if getattr(tokenizer.model, "dropout", None):
         return None
     behaviour, folded = _behaviour(tokenizer, normalizers)
     literals: list[bytes] = []
-    for token in config.get("added_tokens", []):
+    added = tokenizer.get_added_tokens_decoder().values()
+    for token in added:
         if not _stays_inside(token, behaviour):
             if not _is_literal(token):
                 return None
-            literals.append(token["content"].encode())
-    only_literals = len(literals) == len(config.get("added_tokens", []))
-    return _as_arrays(behaviour, literals), _word_pieces(config["model"], folded) if only_literals else None
+            literals.append(token.content.encode())
+    word_pieces = _word_pieces(tokenizer, folded) if len(literals) == len(added) else None
+    return _as_arrays(behaviour, literals), word_pieces
+
+
+def _config(part: Any) -> dict[str, Any] | None:
+    """Return the configuration of a part of a tokenizer."""
+    return None if part is None else dict(json.loads(part.__getstate__()))
 
 
 def _chain(part: dict[str, Any] | None, inner: str) -> list[dict[str, Any]]:
@@ -138,22 +143,22 @@ def _behaviour(
     return table, folded
 
 
-def _stays_inside(token: dict[str, Any], behaviour: NDArray[np.uint8]) -> bool:
+def _stays_inside(token: AddedToken, behaviour: NDArray[np.uint8]) -> bool:
     """Tell whether an added token can only lie within one word, where the tokenizer sees it."""
-    if token["single_word"]:  # it looks at its neighbours, and an underscore would be cut off
+    if token.single_word:  # it looks at its neighbours, and an underscore would be cut off
         return False
     return not any(
         character in _ASCII_SPACE
         or character in _ASCII_MARKS
         or _kind(character, behaviour) in (APART, SPACE)
-        for character in token["content"]
+        for character in token.content
     )
 
 
-def _is_literal(token: dict[str, Any]) -> bool:
+def _is_literal(token: AddedToken) -> bool:
     """Tell whether an added token can be recognised in the bytes of a text by the mark it begins with."""
-    content = token["content"]
-    if token["single_word"] or token["normalized"] or _ASCII_SPACE.intersection(content):
+    content = token.content
+    if token.single_word or token.normalized or _ASCII_SPACE.intersection(content):
         return False
     # Were the mark further in, a text might be cut before it is seen.
     return content[0] in _ASCII_MARKS
@@ -177,10 +182,12 @@ def _as_arrays(behaviour: NDArray[np.uint8], literals: list[bytes]) -> Rules:
     )
 
 
-def _word_pieces(model: dict[str, Any], folded: dict[str, str]) -> WordPieces | None:
+def _word_pieces(tokenizer: Tokenizer, folded: dict[str, str]) -> WordPieces | None:
     """Return what cuts words of letters, or None where the tokenizer must be asked."""
-    if model["type"] != "WordPiece" or model["unk_token"] not in model["vocab"]:
+    model = tokenizer.model
+    if not isinstance(model, models.WordPiece):
         return None
-    return WordPieces(
-        model["vocab"], model["continuing_subword_prefix"], model["max_input_chars_per_word"], folded
-    )
+    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+    if model.unk_token not in vocabulary:
+        return None
+    return WordPieces(vocabulary, model.continuing_subword_prefix, model.max_input_chars_per_word, folded)

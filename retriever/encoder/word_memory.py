@@ -8,7 +8,6 @@ empty one; whoever still reads the old one reads right things. What is in it nev
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -152,21 +151,25 @@ def _empty(capacity: int, unknown: int) -> Words:
     )
 
 
-def _vocabulary(word_pieces: WordPieces) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]:
+def _vocabulary(
+    word_pieces: WordPieces,
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]:
     """Return the vocabulary as two memories: pieces that begin a word, and those inside one."""
-    prefix = word_pieces.prefix
-    heads = [item for item in word_pieces.vocabulary.items() if not prefix or not item[0].startswith(prefix)]
-    tails = [
-        (token[len(prefix) :], number)
-        for token, number in word_pieces.vocabulary.items()
-        if token.startswith(prefix)
-    ]
+    tokens, prefix = word_pieces.vocabulary, word_pieces.prefix.encode()
+    sizes = np.fromiter((len(token.encode()) for token in tokens), dtype=np.int64, count=len(tokens))
+    starts = np.cumsum(sizes) - sizes
+    data = np.frombuffer(bytearray("".join(tokens).encode() + _PADDING), dtype=np.uint8)
+    inside = sizes >= len(prefix)
+    for offset, byte in enumerate(prefix):
+        inside &= data[starts + offset] == byte
+    ids = np.fromiter(tokens.values(), dtype=np.int32, count=len(tokens))
+    heads = np.ones_like(inside) if not prefix else ~inside
     used = np.zeros(3, dtype=np.int64)
-    first = _empty(len(word_pieces.vocabulary) + 1, -1)
-    _fill(heads, first, used)
-    second = _empty(len(word_pieces.vocabulary) + 1, -1)._replace(keys=first.keys)
+    first = _empty(len(tokens) + 1, -1)
+    _fill(data, starts[heads], sizes[heads], ids[heads], first, used)
+    second = _empty(len(tokens) + 1, -1)._replace(keys=first.keys)
     used[0] = 0
-    _fill(tails, second, used)
+    _fill(data, starts[inside] + len(prefix), sizes[inside] - len(prefix), ids[inside], second, used)
     return first.slots, second.slots, first.keys
 
 
@@ -180,16 +183,15 @@ def _folding(word_pieces: WordPieces) -> tuple[NDArray[np.uint16], NDArray[np.ui
     return places, np.frombuffer(folded, dtype=np.uint8), min(word_pieces.longest, _LONGEST_WORD)
 
 
-def _fill(tokens: Sequence[tuple[str, int]], words: Words, used: NDArray[np.int64]) -> None:
+def _fill(
+    data: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    ids: NDArray[np.int32],
+    words: Words,
+    used: NDArray[np.int64],
+) -> None:
     """Remember each token as a word of one piece."""
-    texts = [token.encode() for token, _ in tokens]
-    sizes = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    remember_words(
-        np.frombuffer(bytearray(b"".join(texts) + _PADDING), dtype=np.uint8),
-        np.column_stack((np.cumsum([0, *sizes[:-1]], dtype=np.int64), sizes)),
-        np.array([number for _, number in tokens], dtype=np.int32),
-        np.arange(len(texts) + 1, dtype=np.int64),
-        np.zeros(256, dtype=np.bool_),
-        words,
-        used,
-    )
+    places = np.column_stack((starts, sizes))
+    no_triggers = np.zeros(256, dtype=np.bool_)
+    remember_words(data, places, ids, np.arange(len(ids) + 1, dtype=np.int64), no_triggers, words, used)
