@@ -13,6 +13,13 @@ def check_query(query: object) -> None:
         raise InvalidTypeError(f"the query is a {type(query).__name__}, not a string")
     if not query.strip():
         raise InvalidInputError("the query is empty; ask for something")
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"the query holds a lone surrogate at character {error.start}, which is no valid Unicode; "
+            "clean it with query.encode('utf-8', 'replace').decode()"
+        ) from error
 
 
 def check_count(name: str, value: object) -> None:
