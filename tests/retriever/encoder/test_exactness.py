@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from model2vec import StaticModel
-from tokenizers import AddedToken
+from tokenizers import AddedToken, normalizers
 
 from retriever.encoder.tokens import unknown_id, well_formed
 from tests.retriever.encoder.tokenizer_factory import (
@@ -18,6 +18,7 @@ from tests.retriever.encoder.tokenizer_factory import (
     copied,
     make_encoder,
     random_table,
+    renormalized,
     unigram,
     with_added,
     word_piece,
@@ -31,6 +32,13 @@ TOKENIZERS = {
     "unigram": unigram(),
     "byte-level BPE": byte_level_bpe(),
     "byte-level BPE, prefix space": byte_level_bpe(add_prefix_space=True),
+    "no normalizer": renormalized(word_piece(), None),
+    "accents apart": renormalized(
+        word_piece(strip_accents=False), normalizers.Sequence([normalizers.NFD(), normalizers.Lowercase()])
+    ),
+    "accents composed": renormalized(
+        word_piece(), normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    ),
     "token inside words": with_added(word_piece(), AddedToken("fox", normalized=False)),
     "token with marks": with_added(word_piece(), AddedToken("a[b]", normalized=False, special=True)),
     "token with a space": with_added(word_piece(), AddedToken("lazy dog", normalized=True)),

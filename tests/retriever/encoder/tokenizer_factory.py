@@ -80,6 +80,13 @@ def copied(tokenizer: Tokenizer) -> Tokenizer:
     return Tokenizer.from_str(tokenizer.to_str())
 
 
+def renormalized(tokenizer: Tokenizer, normalizer: normalizers.Normalizer | None) -> Tokenizer:
+    """A copy with another normalizer."""
+    changed = copied(tokenizer)
+    changed.normalizer = normalizer
+    return changed
+
+
 def with_added(tokenizer: Tokenizer, *tokens: AddedToken) -> Tokenizer:
     """A copy with added tokens."""
     changed = copied(tokenizer)
