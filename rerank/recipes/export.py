@@ -1,7 +1,7 @@
 """Export a training of `rerank.recipes.train` to the folder that the runtime loads.
 
-    python -m rerank.recipes.export --training WORK/accurate --encoder all-MiniLM-L6-v2
-        --lists lists.jsonl.gz --out retriever/models/reranker
+python -m rerank.recipes.export --training WORK/accurate --encoder all-MiniLM-L6-v2
+    --lists lists.jsonl.gz --out retriever/models/reranker
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
+import torch
 from tokenizers import Tokenizer
 
 from rerank.train.checkpoint import read_checkpoint
@@ -41,10 +42,24 @@ def readable_rows(tokenizer: Tokenizer) -> set[int]:
     }
 
 
+def _model(training: Path | None, encoder: Path) -> tuple[CrossEncoderModel, int]:
+    """The trained model and its step; without a training the encoder, the texts never meeting but in the head."""
+    if training is None:
+        layers = int(json.loads((encoder / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"])
+        torch.manual_seed(0)
+        return CrossEncoderModel.from_encoder(encoder, layers=tuple(range(layers)), join=layers), 0
+    weights, average, state = read_checkpoint(training)
+    model = CrossEncoderModel(Architecture(**state["architecture"]))
+    model.load_state_dict(weights | average)
+    return model, int(state["step"])
+
+
 def main() -> None:
     """Read the options and export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--training", type=Path, required=True, help="folder of the training")
+    parser.add_argument(
+        "--training", type=Path, help="folder of the training; none exports the encoder as it is"
+    )
     parser.add_argument("--encoder", type=Path, required=True, help="its tokenizer is the model's")
     parser.add_argument(
         "--lists", type=Path, required=True, help="training text, for the activations' ranges"
@@ -52,15 +67,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--float32", action="store_true", help="write the float32 graph too")
     options = parser.parse_args()
-    weights, average, state = read_checkpoint(options.training)
-    model = CrossEncoderModel(Architecture(**state["architecture"]))
-    model.load_state_dict(weights | average)
+    model, step = _model(options.training, options.encoder)
     tokenizer = Tokenizer.from_file(str(options.encoder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     model, tokenizer = trim_vocabulary(model, tokenizer, readable_rows(tokenizer))
     lists = [one for one in islice(read_lists(options.lists), 1000, 1400) if one.teachers]
-    settings = {"window": WINDOW, "num_labels": 1, "training_step": state["step"]}
+    settings = {"window": WINDOW, "num_labels": 1, "training_step": step}
     parity = export(model, tokenizer, lists, options.out, settings=settings, float32=options.float32)
     print(json.dumps(asdict(parity)))  # noqa: T201 -- the recipe's report
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-WORDS = "red green blue cat dog bird runs sleeps sings fast slow old new house river the a of in on 1 2 3".split()
+WORDS = (
+    "red green blue cat dog bird runs sleeps sings fast slow old new house river the a of in on 1 2 3".split()
+)
 SHAPE = {
     "layers": 3, "join": 1, "hidden": 32, "heads": 4, "intermediate": 64, "vocabulary": 0, "positions": 128, "head": 16,
 }  # fmt: skip
@@ -53,12 +55,20 @@ def weights(seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         "match_scale": np.float32(2.0),
     }
     places = ["lower.0", "upper.0", "upper.1"]
-    sizes = {"attention_in": (3 * hidden, hidden), "attention_out": (hidden, hidden), "up": (inner, hidden), "down": (hidden, inner)}
+    sizes = {
+        "attention_in": (3 * hidden, hidden),
+        "attention_out": (hidden, hidden),
+        "up": (inner, hidden),
+        "down": (hidden, inner),
+    }
     for place in places:
         for name, size in sizes.items():
             made[f"{place}.{name}.weight"] = draw(*size)
             made[f"{place}.{name}.bias"] = draw(size[0])
-    for norm in ["embedding_norm", *(f"{place}.{name}" for place in places for name in ("attention_norm", "norm"))]:
+    for norm in [
+        "embedding_norm",
+        *(f"{place}.{name}" for place in places for name in ("attention_norm", "norm")),
+    ]:
         made[f"{norm}.weight"] = np.ones(hidden, np.float32)
         made[f"{norm}.bias"] = np.zeros(hidden, np.float32)
     return made, shape
@@ -71,7 +81,11 @@ def reranker_folder(folder: Path, *, int8: bool = True, **config: object) -> Pat
     from rerank.train.graph import GraphWriter, Range
 
     made, shape = weights()
-    products = [name.removesuffix(".weight") for name in made if name.startswith(("lower", "upper")) and "norm" not in name]
+    products = [
+        name.removesuffix(".weight")
+        for name in made
+        if name.startswith(("lower", "upper")) and "norm" not in name
+    ]
     ranges = {name: Range(-4.0, 4.0) for name in products if not name.endswith(".bias")}
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(GraphWriter(made, shape, ranges if int8 else None).model(), folder / "model.onnx")

@@ -44,7 +44,9 @@ def passages(count: int, words: int) -> list[str]:
 
 def test_a_generous_budget_scores_everything() -> None:
     machine = Machine(0.01)
-    got = score_within(machine, "a b", passages(30, 50), budget_ms=10_000, cost=CostModel(), clock=machine.clock)
+    got = score_within(
+        machine, "a b", passages(30, 50), budget_ms=10_000, cost=CostModel(), clock=machine.clock
+    )
     assert got.scored == 30
     assert np.isfinite(got.scores).all()
     assert got.window == 128

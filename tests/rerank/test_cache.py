@@ -56,7 +56,12 @@ def test_memory_is_bounded_and_the_oldest_go_first() -> None:
 
 
 def test_models_and_texts_are_told_apart() -> None:
-    keys = [pair_key("m", "ab", "c"), pair_key("m", "a", "bc"), pair_key("n", "ab", "c"), pair_key("ma", "b", "c")]
+    keys = [
+        pair_key("m", "ab", "c"),
+        pair_key("m", "a", "bc"),
+        pair_key("n", "ab", "c"),
+        pair_key("ma", "b", "c"),
+    ]
     assert len(set(keys)) == 4
 
 

@@ -50,6 +50,8 @@ def test_error_of_a_boaster_and_of_an_honest_one() -> None:
 
 def test_is_kept_in_the_configuration() -> None:
     assert Calibration.from_config({}) is None
-    assert Calibration.from_config({"calibration": Calibration(1.5, -2.0).to_dict()}) == Calibration(1.5, -2.0)
+    assert Calibration.from_config({"calibration": Calibration(1.5, -2.0).to_dict()}) == Calibration(
+        1.5, -2.0
+    )
     with pytest.raises(ModelError, match="damaged"):
         Calibration.from_config({"calibration": {"slope": "x"}})

@@ -24,7 +24,10 @@ class Table:
         return np.array([self.scores[text] for text in passages], dtype=np.float32)
 
 
-@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=1, max_size=30), st.integers(1, 10))
+@given(
+    st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=1, max_size=30),
+    st.integers(1, 10),
+)
 def test_who_decides_what(values: list[tuple[int, int]], keep: int) -> None:
     texts = [str(row) for row in range(len(values))]
     small = Table({text: float(a) for text, (a, _) in zip(texts, values, strict=True)})

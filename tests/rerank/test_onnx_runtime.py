@@ -40,7 +40,9 @@ def test_nothing_to_score(reranker: OnnxReranker) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(texts=TEXTS, seed=st.integers(0, 999))
-def test_a_score_does_not_depend_on_its_neighbours(reranker: OnnxReranker, texts: list[str], seed: int) -> None:
+def test_a_score_does_not_depend_on_its_neighbours(
+    reranker: OnnxReranker, texts: list[str], seed: int
+) -> None:
     together = reranker.score("the red cat", texts)
     alone = [reranker.score("the red cat", [text])[0] for text in texts]
     np.testing.assert_allclose(together, alone, atol=0.1)
@@ -58,7 +60,9 @@ def test_duplicates_score_alike(reranker: OnnxReranker, texts: list[str]) -> Non
 
 def test_queries_share_batches_without_mixing(reranker: OnnxReranker) -> None:
     rng = np.random.default_rng(3)
-    pairs = [(sentence(rng, int(rng.integers(1, 9))), sentence(rng, int(rng.integers(0, 120)))) for _ in range(60)]
+    pairs = [
+        (sentence(rng, int(rng.integers(1, 9))), sentence(rng, int(rng.integers(0, 120)))) for _ in range(60)
+    ]
     together = reranker.score_pairs(pairs)
     alone = [reranker.score(query, [passage])[0] for query, passage in pairs]
     np.testing.assert_allclose(together, alone, atol=0.1)
@@ -67,7 +71,9 @@ def test_queries_share_batches_without_mixing(reranker: OnnxReranker) -> None:
 def test_is_deterministic(reranker: OnnxReranker) -> None:
     rng = np.random.default_rng(4)
     passages = [sentence(rng, n) for n in range(1, 70, 3)]
-    np.testing.assert_array_equal(reranker.score("bird sings", passages), reranker.score("bird sings", passages))
+    np.testing.assert_array_equal(
+        reranker.score("bird sings", passages), reranker.score("bird sings", passages)
+    )
 
 
 def test_the_best_part_of_a_long_passage_counts(reranker: OnnxReranker) -> None:
@@ -111,7 +117,9 @@ def test_int8_ranks_as_float32_does(folder: Path, tmp_path: Path) -> None:
     exact = OnnxReranker(reranker_folder(tmp_path / "exact", int8=False))
     rng = np.random.default_rng(5)
     passages = [sentence(rng, int(rng.integers(3, 40))) for _ in range(60)]
-    correlation = np.corrcoef(OnnxReranker(folder).score("red bird", passages), exact.score("red bird", passages))
+    correlation = np.corrcoef(
+        OnnxReranker(folder).score("red bird", passages), exact.score("red bird", passages)
+    )
     assert correlation[0, 1] > 0.9  # random weights amplify rounding; the bundled model is held to .99
 
 
@@ -121,7 +129,11 @@ def test_no_folder() -> None:
 
 
 def test_what_is_missing_or_damaged_is_named(folder: Path, tmp_path: Path) -> None:
-    for name, said in (("model.onnx", "has no model.onnx"), ("tokenizer.json", "tokenizer.json"), ("config.json", "config.json")):
+    for name, said in (
+        ("model.onnx", "has no model.onnx"),
+        ("tokenizer.json", "tokenizer.json"),
+        ("config.json", "config.json"),
+    ):
         broken = shutil.copytree(folder, tmp_path / f"without-{name}")
         (broken / name).unlink()
         with pytest.raises(ModelError, match=said):
@@ -151,7 +163,10 @@ def joint_graph(folder: Path, *, width: int) -> Path:
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
 
-    ids = [helper.make_tensor_value_info(name, TensorProto.INT64, ["b", "s"]) for name in ("input_ids", "attention_mask")]
+    ids = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["b", "s"])
+        for name in ("input_ids", "attention_mask")
+    ]
     out = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["b", width])
     nodes = [
         helper.make_node("Mul", ["input_ids", "attention_mask"], ["kept"]),
@@ -165,7 +180,10 @@ def joint_graph(folder: Path, *, width: int) -> Path:
     ]
     graph = helper.make_graph(nodes, "joint", ids, [out], constants)
     folder.mkdir()
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "model.onnx")
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9),
+        folder / "model.onnx",
+    )
     tokenizer().save(str(folder / "tokenizer.json"))
     (folder / "config.json").write_text(json.dumps({"vocab_size": tokenizer().get_vocab_size()}))
     return folder

@@ -1,0 +1,178 @@
+"""Measure the bundled reranker: quality over the first stage, minimal pairs, speed, budgets.
+
+python -m eval.bench.rerank quality --data DATA/eval --queries 40 --out rerank/results/quality.json
+python -m eval.bench.rerank probe --out rerank/results/probe.json
+python -m eval.bench.rerank speed --encoder all-MiniLM-L6-v2 --out rerank/results/speed.json
+python -m eval.bench.rerank budget --out rerank/results/budget.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from eval.bench.short_lists import ShortLists
+from eval.datasets import load_beir
+from eval.environment import environment
+from rerank.budget import CostModel, score_within
+from rerank.calibration import Calibration, expected_calibration_error
+from rerank.onnx_runtime import OnnxReranker
+from retriever import Retriever, RetrieverConfig
+from retriever.reranking import bundled_model
+
+CORPORA = ("scifact", "cranfield", "cacm", "med", "time", "wikiqa")
+LENGTHS = (32, 64, 128, 256)  # tokens of query and passage together
+DEPTHS = (10, 20, 50, 100)
+BUDGETS = (50, 100, 200, 400)  # milliseconds
+WORDS = ["the", "river", "of", "old", "stone", "houses", "runs", "slowly", "through", "a", "quiet", "town", "where", "people", "talk", "about", "work"]
+PROBE = Path("tests/rerank/data/probe.jsonl")
+
+
+def quality(options: argparse.Namespace) -> dict[str, Any]:
+    """nDCG@10 at depth 50 of the first stage, the blend and the reranker alone; calibration error."""
+    reranker = OnnxReranker(options.reranker)
+    calibration = Calibration.from_config(reranker.config)
+    found: dict[str, Any] = {}
+    for name in CORPORA:
+        data = load_beir(options.data / name).sample(options.queries)
+        with Retriever.from_corpus(data.documents or (), config=RetrieverConfig(reranker=None)) as retriever:
+            lists = ShortLists.of(data, retriever, 50)
+        logits = lists.logits(reranker)
+        row: dict[str, Any] = {
+            "queries": len(data.queries),
+            "first_stage": round(lists.ndcg(), 4),
+            "blend": round(lists.ndcg(logits, reranker.recommended_weight), 4),
+            "alone": round(lists.ndcg(logits), 4),
+        }
+        if calibration is not None:
+            stated = np.concatenate([calibration.probability(logits[query]) for query in lists.ids])
+            relevant = np.concatenate([lists.relevant(query) for query in lists.ids])
+            row["calibration_error"] = round(expected_calibration_error(stated, relevant), 4)
+        found[name] = row
+        Console(stderr=True).print(name, row)
+    measures = ("first_stage", "blend", "alone")
+    found["mean"] = {
+        measure: round(float(np.mean([found[c][measure] for c in CORPORA])), 4) for measure in measures
+    }
+    return {"weight": reranker.recommended_weight, "depth": 50, "corpora": found}
+
+
+def probe(options: argparse.Namespace) -> dict[str, Any]:
+    """Share of minimal pairs with the right passage first, by sort."""
+    reranker = OnnxReranker(options.reranker)
+    pairs = [json.loads(line) for line in PROBE.read_text(encoding="utf-8").splitlines()]
+    right = reranker.score_pairs([(pair["query"], pair["right"]) for pair in pairs])
+    wrong = reranker.score_pairs([(pair["query"], pair["wrong"]) for pair in pairs])
+    won: dict[str, list[bool]] = defaultdict(list)
+    for pair, better in zip(pairs, right > wrong, strict=True):
+        won[pair["sort"]].append(bool(better))
+    shares = {sort: round(float(np.mean(values)), 3) for sort, values in won.items()}
+    return {"pairs": len(pairs), "all": round(float(np.mean(right > wrong)), 3), "by_sort": shares}
+
+
+def speed(options: argparse.Namespace) -> dict[str, Any]:
+    """Pairs a second by length, in turn with sentence-transformers on a body of the same size and weights."""
+    ours = OnnxReranker(options.reranker, window=512)
+    rounds: dict[str, dict[int, list[float]]] = {"ours int8": defaultdict(list)}
+    theirs = None if options.encoder is None else _sentence_transformers(options.encoder)
+    if theirs is not None:
+        rounds["sentence-transformers float32"] = defaultdict(list)
+    for _ in range(options.rounds):
+        for length in LENGTHS:
+            pairs = [(_text(8, n), _text(length - 12, n + 1)) for n in range(32)]
+            rounds["ours int8"][length].append(_rate(lambda p=pairs: ours.score_pairs(p), len(pairs)))
+            if theirs is not None:
+                rounds["sentence-transformers float32"][length].append(
+                    _rate(lambda p=pairs: theirs.predict(p, show_progress_bar=False), len(pairs))
+                )
+    rates = {
+        name: {length: round(float(np.median(r)), 1) for length, r in by.items()}
+        for name, by in rounds.items()
+    }
+    query, latency = _text(10, 0), {}
+    bundled = OnnxReranker(options.reranker)
+    for depth in DEPTHS:
+        passages = [_text(116, n) for n in range(depth)]
+        times = [_milliseconds(lambda p=passages: bundled.score(query, p)) for _ in range(options.rounds * 3)]
+        latency[depth] = {f"p{q}": round(float(np.percentile(times, q)), 1) for q in (50, 95, 99)}
+    return {
+        "pairs_per_second": rates,
+        "milliseconds_by_depth_at_128_tokens": latency,
+        "rounds": options.rounds,
+    }
+
+
+def budget(options: argparse.Namespace) -> dict[str, Any]:
+    """Time taken and depth reached under each budget, 100 candidates of 128 tokens, after ten calls to learn."""
+    reranker, cost = OnnxReranker(options.reranker), CostModel()
+    passages = [_text(116, n) for n in range(100)]
+    for n in range(10):
+        score_within(reranker, _text(10, n), passages[:20], budget_ms=1e6, cost=cost)
+    rows = {}
+    for milliseconds in BUDGETS:
+        calls = [
+            score_within(reranker, _text(10, n), passages, budget_ms=milliseconds, cost=cost)
+            for n in range(options.rounds * 6)
+        ]
+        taken = [call.elapsed_ms for call in calls]
+        rows[milliseconds] = {
+            "p50_ms": round(float(np.percentile(taken, 50)), 1),
+            "p99_ms": round(float(np.percentile(taken, 99)), 1),
+            "scored_median": int(np.median([call.scored for call in calls])),
+        }
+    return {"budgets": rows, "calls": options.rounds * 6}
+
+
+def main() -> None:
+    """Read the options, measure one part, print and write it."""
+    parts = {"quality": quality, "probe": probe, "speed": speed, "budget": budget}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("part", choices=sorted(parts))
+    parser.add_argument("--reranker", type=Path, default=bundled_model())
+    parser.add_argument("--data", type=Path, help="folder of BEIR folders")
+    parser.add_argument("--encoder", type=Path, help="BERT folder to run in sentence-transformers beside")
+    parser.add_argument("--queries", type=int, default=10**9, help="queries a corpus, drawn at random")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    found = parts[options.part](options) | {"environment": environment()}
+    text = json.dumps(found, indent=1)
+    Console().print_json(text)
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+def _sentence_transformers(encoder: Path) -> Any:
+    """The same body as a CrossEncoder; its head is new, which costs the same time."""
+    from sentence_transformers import CrossEncoder
+
+    return CrossEncoder(str(encoder), num_labels=1, device="cpu")
+
+
+def _text(words: int, seed: int) -> str:
+    """Common words, one token each."""
+    return " ".join(np.random.default_rng(seed).choice(WORDS, size=max(1, words)))
+
+
+def _milliseconds(call: Any) -> float:
+    """How long one call takes."""
+    started = time.perf_counter()
+    call()
+    return (time.perf_counter() - started) * 1e3
+
+
+def _rate(call: Any, pairs: int) -> float:
+    """Pairs a second of one call."""
+    return pairs / (_milliseconds(call) / 1e3)
+
+
+if __name__ == "__main__":
+    main()

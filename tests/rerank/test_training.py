@@ -1,0 +1,244 @@
+"""Training learns, resumes to the same weights, and what it exports scores as it did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rerank import OnnxReranker
+from rerank.errors import InvalidInputError
+from rerank.train.lists import RankingList, read_lists, write_lists
+from rerank.train.negatives import draw_negatives
+from rerank.train.pairs import mine_lists, read_training_pairs
+from tests.rerank.factories import WORDS, reranker_folder, sentence, tokenizer, weights
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from rerank.train import losses  # noqa: E402 -- after the check for torch
+from rerank.train.api import train  # noqa: E402
+from rerank.train.export import trim_vocabulary  # noqa: E402
+from rerank.train.model import Architecture, CrossEncoderModel  # noqa: E402
+from rerank.train.start import from_reranker, spread_layers, start_from  # noqa: E402
+from rerank.train.trainer import Settings, Trainer, list_ndcg  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling takes longer than these models train, and random weights make rounding loud."""
+    monkeypatch.setattr("rerank.train.export.LEAST_CORRELATION", 0.5)
+    monkeypatch.setattr("rerank.train.trainer.shutil.which", lambda _: None)
+
+
+def model(seed: int = 0) -> CrossEncoderModel:
+    made, shape = weights(seed)
+    built = CrossEncoderModel(Architecture(**shape))
+    built.load_state_dict({name: torch.tensor(value) for name, value in made.items()})
+    return built
+
+
+def lists(count: int, seed: int = 0) -> list[RankingList]:
+    """Queries of one animal; the passage that names it is right."""
+    rng = np.random.default_rng(seed)
+    animals = ["cat", "dog", "bird", "house"]
+    made = []
+    for _ in range(count):
+        asked, other, third = rng.permutation(animals)[:3]
+        passages = tuple(
+            f"{sentence(rng, 2)} {animal} {sentence(rng, 2)}" for animal in (asked, other, third)
+        )
+        made.append(
+            RankingList(f"the {asked}", passages, (1.0, 0.0, 0.0), {"cosine": (0.9, 0.2, 0.1)}, "animals")
+        )
+    return made
+
+
+def settings(**changed: object) -> Settings:
+    return Settings(
+        **(
+            {"steps": 12, "lists": 8, "measure_every": 6, "dev": 10, "rate": 1e-3, "head_rate": 3e-3}
+            | changed
+        )
+    )  # type: ignore[arg-type]
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    trainer = Trainer(model(), tokenizer(), lists(120), tmp_path, settings(steps=40, frozen=False))
+    seen: list[float] = []
+    figures = trainer.run(lambda _, loss: seen.append(loss))
+    assert np.mean(seen[-8:]) < np.mean(seen[:8])
+    assert set(figures) == {"all", "animals"}
+    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert logged[0]["step"] == 0
+    assert logged[-1]["step"] == 40
+
+
+def test_an_interrupted_training_comes_to_the_same_weights(tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(step: int, _: float) -> None:
+        if step == 9:
+            raise Killed
+
+    whole = Trainer(model(), tokenizer(), lists(60), tmp_path / "whole", settings())
+    whole.run()
+    with pytest.raises(Killed):
+        Trainer(model(), tokenizer(), lists(60), tmp_path / "cut", settings()).run(kill)
+    resumed = Trainer(model(), tokenizer(), lists(60), tmp_path / "cut", settings())
+    resumed.run()
+    for name, value in whole.averaged().state_dict().items():
+        torch.testing.assert_close(value, resumed.averaged().state_dict()[name], rtol=1e-4, atol=1e-5)
+
+
+def test_trains_and_exports_a_folder_that_loads(tmp_path: Path) -> None:
+    start = reranker_folder(tmp_path / "start")
+    done = train(lists(40), start=start, out=tmp_path / "mine", settings=settings(steps=4, measure_every=2))
+    assert done.parity.float_error < 1e-3
+    scores = OnnxReranker(tmp_path / "mine").score("the cat", ["old cat", "new river"])
+    assert np.isfinite(scores).all()
+
+
+def test_weights_are_read_back_from_the_graph(tmp_path: Path) -> None:
+    read, _ = from_reranker(reranker_folder(tmp_path / "small"))
+    for name, value in model().state_dict().items():
+        assert (
+            torch.corrcoef(torch.stack([value.flatten(), read.state_dict()[name].flatten()]))[0, 1] > 0.999
+            or value.numel() < 4
+            or value.std() == 0
+        )
+
+
+def test_the_graph_scores_as_torch_does(tmp_path: Path) -> None:
+    from rerank.train.batches import Collator
+
+    exact = OnnxReranker(reranker_folder(tmp_path / "exact", int8=False))
+    made = tokenizer()
+    one = lists(1)[0]
+    batch = Collator(made, 32, 32, {}, 1.0)([one])
+    with torch.no_grad():
+        parts = [
+            model()(batch.query_ids, batch.query_mask, c.passage_ids, c.passage_mask, c.query_index)
+            for c in batch.chunks
+        ]
+    logits = torch.zeros(3).index_put((batch.order,), torch.cat(parts)).numpy()
+    np.testing.assert_allclose(exact.score(one.query, one.passages), logits, atol=1e-3)
+
+
+def test_trimming_changes_no_score(tmp_path: Path) -> None:
+    made = tokenizer()
+    keep = {made.token_to_id(word) for word in WORDS if word != "river"}
+    small, shorter = trim_vocabulary(model(), made, keep)
+    assert shorter.get_vocab_size() == made.get_vocab_size() - 1
+    ids, fewer = made.encode("the red cat").ids, shorter.encode("the red cat").ids
+    with torch.no_grad():
+        torch.testing.assert_close(model().embed(torch.tensor([ids])), small.embed(torch.tensor([fewer])))
+
+
+def test_layers_are_spread() -> None:
+    assert spread_layers(6, 3) == (0, 2, 5)
+    assert spread_layers(6, 6) == (0, 1, 2, 3, 4, 5)
+    with pytest.raises(InvalidInputError, match="7 layers"):
+        spread_layers(6, 7)
+
+
+def test_a_reranker_cannot_be_cut(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="start from an encoder"):
+        start_from(reranker_folder(tmp_path / "small"), layers=2)
+
+
+def test_losses_prefer_the_right_order() -> None:
+    labels, present = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[True, True, False]])
+    good, bad = torch.tensor([[3.0, 0.0, 9.0]]), torch.tensor([[0.0, 3.0, -9.0]])
+    for loss in losses.LABEL_LOSSES.values():
+        assert loss(good, labels, present) < loss(bad, labels, present)
+    assert losses.margin(good, good, labels, present) == 0
+    assert losses.divergence(good, good, present).abs() < 1e-6
+    assert losses.divergence(bad, good, present) > 0.1
+    assert losses.absolute(good, labels, present, 1.0) < losses.absolute(bad, labels, present, 1.0)
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(InvalidInputError, match="listwise"):
+        Settings(label_loss="hinge")
+    with pytest.raises(InvalidInputError, match="divergence"):
+        Settings(teacher_loss="hinge")
+    with pytest.raises(InvalidInputError, match="at least 1"):
+        Settings(steps=0)
+
+
+def test_list_ndcg() -> None:
+    assert list_ndcg([3, 2, 1], [1, 0, 0]) == 1.0
+    assert list_ndcg([1, 2, 3], [1, 0, 0]) == pytest.approx(0.5)
+    assert list_ndcg([1, 2], [0, 0]) == 0.0
+
+
+def test_lists_survive_the_disk(tmp_path: Path) -> None:
+    made = lists(5)
+    for name in ("lists.jsonl", "lists.jsonl.gz"):
+        assert write_lists(tmp_path / name, made) == 5
+        assert list(read_lists(tmp_path / name)) == made
+
+
+@pytest.mark.parametrize(
+    "line", ["{", "[]", '{"query": "q"}', '{"query": "q", "passages": ["a"], "labels": [1]}',
+             '{"query": "q", "passages": ["a", "b"], "labels": [1]}'],
+)  # fmt: skip
+def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "bad.jsonl").write_text(json.dumps(lists(1)[0].to_dict()) + "\n" + line + "\n")
+    with pytest.raises(InvalidInputError, match="line 2"):
+        list(read_lists(tmp_path / "bad.jsonl"))
+
+
+def test_negatives_come_from_all_bands_and_are_not_false() -> None:
+    teacher = np.linspace(1, 0, 500, dtype=np.float32)
+    drawn = draw_negatives(np.arange(500), positives=[10], teacher=teacher, rng=np.random.default_rng(0))
+    assert len(drawn) == len(set(drawn)) == 7
+    assert 10 not in drawn
+    assert all(teacher[row] < 0.95 * teacher[10] for row in drawn)
+    assert max(drawn) > 200
+
+
+def test_users_pairs_of_every_format(tmp_path: Path) -> None:
+    rows = [("q1", "right one", 1), ("q1", "wrong one", 0), ("q2", "other right", 2)]
+    (tmp_path / "a.csv").write_text("query,document,label\n" + "\n".join(f"{q},{d},{n}" for q, d, n in rows))
+    (tmp_path / "a.tsv").write_text(
+        "Query\tDocument\tLabel\n" + "\n".join(f"{q}\t{d}\t{n}" for q, d, n in rows)
+    )
+    (tmp_path / "a.jsonl").write_text(
+        "\n".join(json.dumps({"query": q, "document": d, "label": n}) for q, d, n in rows)
+    )
+    expected = {"q1": {"right one": 1.0, "wrong one": 0.0}, "q2": {"other right": 2.0}}
+    for name in ("a.csv", "a.tsv", "a.jsonl"):
+        assert read_training_pairs(tmp_path / name) == expected
+    (tmp_path / "clicks.jsonl").write_text('{"query": "q", "positive": "p"}')
+    assert read_training_pairs(tmp_path / "clicks.jsonl") == {"q": {"p": 1.0}}
+    write_lists(tmp_path / "lists.jsonl", lists(2))
+    assert read_training_pairs(tmp_path / "lists.jsonl") == lists(2)
+
+
+def test_users_mistakes_are_named(tmp_path: Path) -> None:
+    for text, said in (("", "empty"), ("{", "line 1: not JSON"), ('{"query": "q"}', "missing"),
+                       ('{"query": "q", "document": "d", "label": "x"}', "not a number")):  # fmt: skip
+        (tmp_path / "bad.jsonl").write_text(text)
+        with pytest.raises(InvalidInputError, match=said):
+            read_training_pairs(tmp_path / "bad.jsonl")
+    with pytest.raises(InvalidInputError, match="not a file"):
+        read_training_pairs(tmp_path / "nowhere.jsonl")
+
+
+def test_mined_negatives_come_from_the_first_stage() -> None:
+    grades = {f"q{n}": {f"right {n}": 1.0} for n in range(12)}
+
+    def first_stage(documents):
+        return lambda query, k: list(range(len(documents)))[:k]
+
+    made = mine_lists(grades, first_stage, negatives=3)
+    assert len(made) == 12
+    assert all(len(one.passages) == 4 and one.labels[0] == 1.0 for one in made)
+    assert not any({"right 0", "right 1"} & set(one.passages[1:]) for one in made)
+    with pytest.raises(InvalidInputError, match="no order to learn"):
+        mine_lists({"q": {"only": 1.0}}, None)
