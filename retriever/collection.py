@@ -161,7 +161,7 @@ class Collection:
         :raises CorruptCollectionError: if the documents themselves are damaged.
         :raises CollectionLockedError: if another process is writing.
         """
-        manifest = read_manifest(path)
+        read_manifest(path)
         lock = FileLock(path / _LOCK, thread_local=False)
         try:
             lock.acquire(timeout=0)
@@ -310,7 +310,9 @@ class Collection:
         with ThreadPoolExecutor(1) as preparing, ThreadPoolExecutor(1) as writing:
             try:
                 for batch in batches(docs):
-                    waiting.append(writing.submit(write_when_ready, preparing.submit(self._prepare, batch, replace)))
+                    waiting.append(
+                        writing.submit(write_when_ready, preparing.submit(self._prepare, batch, replace))
+                    )
                     if len(waiting) > _AHEAD:
                         written = waiting.popleft().result()
                         summary, done = summary + written, done + written.total
@@ -472,10 +474,7 @@ class Collection:
         lexical = self.lexical
         if self.path is None or lexical is None or not lexical.visible or not self._uncommitted:
             return
-        if (
-            lexical.uncommitted < _COMMIT_CHANGES
-            and time.monotonic() - self._committed_at < _COMMIT_SECONDS
-        ):
+        if lexical.uncommitted < _COMMIT_CHANGES and time.monotonic() - self._committed_at < _COMMIT_SECONDS:
             return
         lexical.write()
         self._write_lexical_state()
@@ -552,8 +551,8 @@ class Collection:
         # Another process may have written between the two looks.
         if seq > store_seq and seq > self.store.seq and self.path is not None:
             raise CorruptCollectionError(
-                f"{self.path / _DATABASE} ends at change {store_seq}, but {name}.json knows change {seq}: the copy "
-                f"is incomplete; copy again with Retriever.save, or run: retriever rebuild {self.path}"
+                f"{self.path / _DATABASE} ends at change {store_seq}, {name}.json knows change {seq}: the "
+                f"copy is incomplete; copy again with Retriever.save, or run: retriever rebuild {self.path}"
             )
 
     def _check_unsealed(self, path: Path) -> None:

@@ -17,8 +17,8 @@ class CollectionInfo:
     :param index_reason: why this one.
     :param index_settings: what was tuned of it (nprobe, efSearch, rescored candidates).
     :param vector_bytes: memory that the vectors take.
-    :param recall: share of the exact 100 nearest passages that the index found when it was last measured; 1 for
-        exact search; None where it was not measured yet.
+    :param recall: share of the exact 100 nearest passages that the index found when it was last measured;
+        1 for exact search; None where it was not measured yet.
     :param latency_ms: median time of one vector search for 100 passages then; None where not measured.
     :param measured_passages: how many passages there were then; over how many of them exact search was done.
     :param filtered_fields: metadata fields with an index for filters.

@@ -45,7 +45,7 @@ class RetrieverConfig(BaseModel):
     dense: bool = Field(default=True, description="Search by vectors. Off leaves BM25 alone.")
     index: Literal["auto", "flat", "fp16", "sq8", "ivf", "hnsw", "funnel"] = Field(
         default="auto",
-        description="Vector index. 'auto' goes by size, memory_limit and target_recall; `retriever info` says why.",
+        description="Vector index. 'auto' goes by size, memory and recall; `retriever info` says why.",
     )
     memory_limit: ByteSize = Field(
         default=ByteSize(1_000_000_000),

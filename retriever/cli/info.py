@@ -35,6 +35,8 @@ def info(
     table.add_column()
     table.add_row("collection", Text(str(directory)))
     table.add_row("documents", f"{facts['documents']:,} in {facts['passages']:,} passages")
+    for name, shown in _index_rows(facts["index"]):
+        table.add_row(name, Text(shown))
     disk = " · ".join(f"{name} {_size(size)}" for name, size in facts["disk_bytes"].items() if size)
     table.add_row("disk", f"{_size(sum(facts['disk_bytes'].values()))} ({disk})")
     defaults = RetrieverConfig().model_dump()
@@ -54,9 +56,31 @@ def _facts(retriever: Retriever, directory: Path) -> dict[str, Any]:
         "documents": len(retriever),
         "passages": retriever.collection.store.count_passages(),
         "dimensions": retriever.encoder.dimensions,
+        "index": retriever.info().to_dict(),
         "disk_bytes": _disk(directory),
         "config": retriever.config.model_dump(mode="json"),
     }
+
+
+def _index_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say which vector index is in use, why, and how well it does."""
+    if facts["index"] is None:
+        return []
+    settings = ", ".join(f"{name} {value}" for name, value in facts["index_settings"].items())
+    rows = [
+        ("vector index", f"{facts['index']}{f' ({settings})' if settings else ''}: {facts['index_reason']}"),
+        ("vectors", f"{_size(facts['vector_bytes'])} of memory"),
+    ]
+    if facts["recall"] is not None:
+        measured = facts["measured_passages"]
+        over = f", measured at {measured[0]:,} passages over {measured[1]:,}" if measured else ""
+        exact = " (exact)" if facts["index"] == "flat" else ""
+        rows.append(("recall@100", f"{facts['recall']:.3f} of exact search{exact}{over}"))
+    if facts["latency_ms"] is not None:
+        rows.append(("vector search", f"{facts['latency_ms']:.2f} ms, median"))
+    if facts["filtered_fields"]:
+        rows.append(("filter indexes", ", ".join(facts["filtered_fields"])))
+    return rows
 
 
 def _disk(directory: Path) -> dict[str, int]:

@@ -41,7 +41,9 @@ def choose(config: RetrieverConfig, *, passages: int, dimensions: int) -> Choice
     if passages <= FLAT_UP_TO and flat <= limit:
         return Choice("flat", f"{count} are searched exactly in a few milliseconds and take {_mb(flat)}")
     if passages <= FP16_UP_TO and half <= limit:
-        return Choice("fp16", f"{count} are too many for 32 bits and fit {_mb(half)} with 16 bits a dimension")
+        return Choice(
+            "fp16", f"{count} are too many for 32 bits and fit {_mb(half)} with 16 bits a dimension"
+        )
     leading = funnel_leading(dimensions)
     if not leading or passages < TRAINED_FROM:
         return Choice("fp16", f"vectors of {dimensions} dimensions are too narrow, or too few, to compress")
@@ -66,7 +68,9 @@ def _as_wished(engine: str, passages: int, dimensions: int) -> Choice:
     if engine in ("sq8", "ivf", "hnsw", "funnel") and passages < TRAINED_FROM:
         return Choice("flat", f"{engine} was asked for; it begins at {TRAINED_FROM:,} passages")
     if engine == "funnel" and not funnel_leading(dimensions):
-        return Choice("fp16", f"funnel was asked for; vectors of {dimensions} dimensions are too narrow for it")
+        return Choice(
+            "fp16", f"funnel was asked for; vectors of {dimensions} dimensions are too narrow for it"
+        )
     return Choice(engine, "asked for")
 
 

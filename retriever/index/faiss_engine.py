@@ -31,12 +31,13 @@ class FaissEngine(ABC):
     :param dimensions: width of the vectors.
     """
 
-    name: ClassVar[str]
+    name: str
     _mappable: ClassVar[bool] = True  # whether a copy of a mapped index can be changed
 
     def __init__(self, dimensions: int) -> None:
         self.dimensions = dimensions
         self._index: Any = None
+        self._trained: Any = None
         self._pids = np.empty(0, dtype=np.int64)
         self._live = np.empty(0, dtype=np.bool_)
         self._used = self._dead = 0
@@ -48,7 +49,9 @@ class FaissEngine(ABC):
         """Return a FAISS index like this one's, trained, without vectors."""
 
     @abstractmethod
-    def _find(self, queries: FloatArray, k: int, selector: Any, reachable: int) -> tuple[FloatArray, IntArray]:
+    def _find(
+        self, queries: FloatArray, k: int, selector: Any, reachable: int
+    ) -> tuple[FloatArray, IntArray]:
         """Return similarities and places, shape (m, k); place -1 where there are fewer."""
 
     def __len__(self) -> int:
@@ -125,7 +128,7 @@ class FaissEngine(ABC):
         """Return what was tuned; an engine that compares every vector has nothing to tune."""
         return {}
 
-    def tune(self, settings: dict[str, int]) -> None:
+    def tune(self, settings: dict[str, int]) -> None:  # noqa: B027 - most engines have nothing to tune
         """Change what `settings` returns."""
 
     def compact(self) -> None:
@@ -202,13 +205,13 @@ class FaissEngine(ABC):
                 places = self._places(allowed)
                 bits[places[places >= 0]] = True
             packed = np.packbits(bits, bitorder="little")
-            selected = self._selected = allowed, faiss.IDSelectorBitmap(packed), packed
+            selected = self._selected = allowed, faiss.IDSelectorBitmap(packed), packed  # type: ignore[call-arg, arg-type]
         return selected[1]
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let FAISS work on this thread alone: in many small steps several would wait for each other most of the time."""
+    """Let FAISS work on this thread alone: in many small steps, several mostly wait for each other."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:

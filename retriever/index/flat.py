@@ -38,7 +38,9 @@ class FlatIndex(FaissEngine):
     def _empty(self) -> Any:
         return faiss.IndexFlatIP(self.dimensions)
 
-    def _find(self, queries: FloatArray, k: int, selector: Any, reachable: int) -> tuple[FloatArray, IntArray]:
+    def _find(
+        self, queries: FloatArray, k: int, selector: Any, reachable: int
+    ) -> tuple[FloatArray, IntArray]:
         parameters = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
         similarities, places = self._index.search(queries, k, params=parameters)
         return similarities, places

@@ -19,12 +19,12 @@ Encode = Callable[[IntArray], FloatArray]
 """Gives the full vectors of passages, shape (n, d), by encoding their texts."""
 
 _TRAINING_ROUNDS = 10  # of k-means with 16 centers; more changed recall in the fourth decimal
-RESCORED = (200, 300, 500, 1000, 2000, 4000)  # candidates that may be asked for; tuned to the recall wanted
+RESCORED = (200, 300, 500, 1000, 2000, 4000)  # candidates; tuned to the recall asked for
 _ENCODED_AT_ONCE = 4096
 
 
 class FunnelIndex(FaissEngine):
-    """Leading dimensions in product quantization of 4 bits for two dimensions; candidates scored again in full.
+    """Codes of leading dimensions find candidates; their texts, encoded again, are scored in full.
 
     A static encoder makes vectors faster than they could be read from a disk, so they are not kept: the index
     holds 64 bytes for 256 leading dimensions, and the best candidates' texts are encoded again.
@@ -84,7 +84,9 @@ class FunnelIndex(FaissEngine):
         if pids is None or not len(pids):
             return candidates
         if len(queries) > 1 and len(pids) > _ENCODED_AT_ONCE:
-            return [self._rescore(query, found, k) for query, (found, _) in zip(queries, candidates, strict=True)]
+            return [
+                self._rescore(query, found, k) for query, (found, _) in zip(queries, candidates, strict=True)
+            ]
         vectors = self._encode(pids)
         return [
             _best(found, vectors[np.searchsorted(pids, found)] @ query, k)
@@ -136,7 +138,9 @@ class FunnelIndex(FaissEngine):
     def _empty(self) -> Any:
         return faiss.clone_index(self._trained)
 
-    def _find(self, queries: FloatArray, k: int, selector: Any, reachable: int) -> tuple[FloatArray, IntArray]:
+    def _find(
+        self, queries: FloatArray, k: int, selector: Any, reachable: int
+    ) -> tuple[FloatArray, IntArray]:
         parameters = faiss.SearchParametersIVF(sel=selector, nprobe=1)  # type: ignore[call-arg]
         similarities, places = self._index.search(queries, k, params=parameters)
         return similarities, places

@@ -14,16 +14,20 @@ from retriever.index.faiss_engine import FaissEngine
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-NEIGHBOURS = 32  # a vector in each layer, twice that in the lowest; recall .98 needs no more at 384 dimensions
+NEIGHBOURS = (
+    32  # a vector in each layer, twice that in the lowest; recall .98 needs no more at 384 dimensions
+)
 _CONSTRUCTION = 80  # candidates looked at while a vector is added
-_NARROW = 0.05  # share of vectors that a filter leaves, below which the graph falls apart and all are compared
+_NARROW = (
+    0.05  # share of vectors that a filter leaves, below which the graph falls apart and all are compared
+)
 
 
 class HNSWIndex(FaissEngine):
     """Vectors linked to their neighbours; a search walks towards the query.
 
-    Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable
-    Small World graphs", 2018.
+    Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical
+    Navigable Small World graphs", 2018.
 
     :param dimensions: width of the vectors.
     """
@@ -42,8 +46,7 @@ class HNSWIndex(FaissEngine):
 
         :raises CorruptCollectionError: if the file is truncated, damaged or of another width.
         """
-        loaded = cls(dimensions)._load(path)
-        return loaded
+        return cls(dimensions)._load(path)
 
     def bytes_per_passage(self) -> float:
         """Return the memory that the index takes, in bytes a vector."""
@@ -59,17 +62,19 @@ class HNSWIndex(FaissEngine):
 
     def _empty(self) -> Any:
         # The metric is given: HNSW takes Euclidean distance by default.
-        index = faiss.IndexHNSWSQ(
-            self.dimensions, faiss.ScalarQuantizer.QT_fp16, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT
+        index: Any = faiss.index_factory(
+            self.dimensions, f"HNSW{NEIGHBOURS},SQfp16", faiss.METRIC_INNER_PRODUCT
         )
         index.hnsw.efConstruction = _CONSTRUCTION
         index.is_trained = True
         index.storage.is_trained = True
         return index
 
-    def _find(self, queries: FloatArray, k: int, selector: Any, reachable: int) -> tuple[FloatArray, IntArray]:
+    def _find(
+        self, queries: FloatArray, k: int, selector: Any, reachable: int
+    ) -> tuple[FloatArray, IntArray]:
         if selector is None or reachable >= _NARROW * self._used:
-            parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=max(self._ef, 2 * k))  # type: ignore[call-arg]
+            parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=max(self._ef, 2 * k))  # type: ignore[attr-defined]
             similarities, places = self._index.search(queries, k, params=parameters)
             if (places >= 0).all():
                 return similarities, places

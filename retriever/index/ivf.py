@@ -76,7 +76,9 @@ class IVFIndex(FaissEngine):
         empty.make_direct_map()
         return empty
 
-    def _find(self, queries: FloatArray, k: int, selector: Any, reachable: int) -> tuple[FloatArray, IntArray]:
+    def _find(
+        self, queries: FloatArray, k: int, selector: Any, reachable: int
+    ) -> tuple[FloatArray, IntArray]:
         nprobe = self.cells if reachable < _NARROW * self._used else self._nprobe
         while True:
             parameters = faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)  # type: ignore[call-arg]

@@ -27,7 +27,7 @@ class ScalarQuantizedIndex(FaissEngine):
 
     def __init__(self, dimensions: int, *, bits: Literal[16, 8], sample: FloatArray | None = None) -> None:
         super().__init__(dimensions)
-        self.name = "fp16" if bits == 16 else "sq8"  # type: ignore[misc]
+        self.name = "fp16" if bits == 16 else "sq8"
         kind = faiss.ScalarQuantizer.QT_fp16 if bits == 16 else faiss.ScalarQuantizer.QT_8bit
         self._trained = faiss.IndexScalarQuantizer(dimensions, kind, faiss.METRIC_INNER_PRODUCT)
         if sample is not None and bits == 8:
@@ -45,14 +45,18 @@ class ScalarQuantizedIndex(FaissEngine):
         loaded._trained = faiss.IndexScalarQuantizer(
             dimensions, loaded._index.sq.qtype, faiss.METRIC_INNER_PRODUCT
         )
-        faiss.copy_array_to_vector(faiss.vector_to_array(loaded._index.sq.trained), loaded._trained.sq.trained)
+        faiss.copy_array_to_vector(
+            faiss.vector_to_array(loaded._index.sq.trained), loaded._trained.sq.trained
+        )
         loaded._trained.is_trained = True
         return loaded
 
     def _empty(self) -> Any:
         return faiss.clone_index(self._trained)
 
-    def _find(self, queries: FloatArray, k: int, selector: Any, reachable: int) -> tuple[FloatArray, IntArray]:
+    def _find(
+        self, queries: FloatArray, k: int, selector: Any, reachable: int
+    ) -> tuple[FloatArray, IntArray]:
         parameters = None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
         similarities, places = self._index.search(queries, k, params=parameters)
         return similarities, places

@@ -54,7 +54,11 @@ class Settling:
     def chosen(self, passages: int) -> Choice:
         """Return the kind of index for a number of passages, and why."""
         choice = choose(self._config, passages=passages, dimensions=self._dimensions)
-        if choice.engine == "funnel" and self._config.index == "auto" and passages < _GROWTH * self._missed_at:
+        if (
+            choice.engine == "funnel"
+            and self._config.index == "auto"
+            and passages < _GROWTH * self._missed_at
+        ):
             return Choice("fp16", f"the funnel missed the recall of {self._config.target_recall} asked for")
         return choice
 

@@ -110,7 +110,7 @@ class BM25Index:
             self._writing().delete_documents_by_query(self._any_of(pids[start : start + _AT_ONCE]))
 
     def _show(self, count: int) -> None:
-        """Give up showing changes at once when they are many, or so many that word statistics would be off."""
+        """Give up showing changes at once when there are so many that word statistics would be off."""
         most = 0 if self._path is None else min(_PENDING, len(self) // 10)
         if len(self._pending) + count > most:
             self.visible = False
@@ -233,7 +233,8 @@ class BM25Index:
     def _any_of(self, pids: IntArray) -> tantivy.Query:
         """Ask for passages by id. Not as a set of terms: tantivy walks the whole dictionary for that."""
         should = [
-            (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "pid", pid)) for pid in pids.tolist()
+            (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "pid", pid))
+            for pid in pids.tolist()
         ]
         return tantivy.Query.const_score_query(tantivy.Query.boolean_query(should), 0.0)
 
@@ -259,7 +260,9 @@ class BM25Index:
         asked = (tantivy.Occur.Must, self._asking(words))
         parts = [
             self._hits(
-                tantivy.Query.boolean_query([asked, (tantivy.Occur.Must, self._any_of(pids[i : i + _AT_ONCE]))]),
+                tantivy.Query.boolean_query(
+                    [asked, (tantivy.Occur.Must, self._any_of(pids[i : i + _AT_ONCE]))]
+                ),
                 min(k, _AT_ONCE),
             )
             for i in range(0, len(pids), _AT_ONCE)

@@ -1,4 +1,4 @@
-"""Files made from the store: written under a new name each time, with a small file that says which one holds."""
+"""Files made from the store: under a new name each time, with a small file that says which one holds."""
 
 from __future__ import annotations
 

@@ -212,9 +212,7 @@ class DocumentStore:
     def get(self, id: str) -> tuple[str, str, str] | None:
         """Return (title, text, metadata JSON) of a document, or None."""
         with self._reading() as connection:
-            found = connection.execute(
-                "SELECT row FROM documents WHERE id = ?", (id,)
-            ).fetchone()
+            found = connection.execute("SELECT row FROM documents WHERE id = ?", (id,)).fetchone()
         return None if found is None else next((row[1:] for row in self.documents([found[0]]).values()), None)
 
     def contains(self, id: str) -> bool:
@@ -281,7 +279,9 @@ class DocumentStore:
             "FROM documents WHERE row IN (SELECT value FROM json_each(?))"
         )
         with self._reading() as connection:
-            found = connection.execute(query, (json.dumps(np.unique(rows[rows >= 0]).tolist()),)).fetchone()[0]
+            found = connection.execute(query, (json.dumps(np.unique(rows[rows >= 0]).tolist()),)).fetchone()[
+                0
+            ]
         documents = {row: rest for row, *rest in json.loads(found)}
         texts = []
         for pid, row in zip(pids.tolist(), rows.tolist(), strict=True):
@@ -305,7 +305,7 @@ class DocumentStore:
             yield from found
 
     def sample(self, size: int, *, seed: int) -> IntArray:
-        """Return ids of at most `size` passages drawn at random, ascending; the same ones for the same seed."""
+        """Return ids of at most `size` passages drawn at random, ascending; the same for the same seed."""
         pids = self.passages.pids
         if len(pids) <= size:
             return pids
@@ -410,7 +410,8 @@ class DocumentStore:
             row
             for start in range(0, len(ids), _CHUNK)
             for row in self._writer.execute(
-                query.format(",".join("?" * len(ids[start : start + _CHUNK]))), list(ids[start : start + _CHUNK])
+                query.format(",".join("?" * len(ids[start : start + _CHUNK]))),
+                list(ids[start : start + _CHUNK]),
             )
         ]
         gone = [(seq, pid, passages) for _, _, pid, passages in found]
@@ -430,11 +431,20 @@ class DocumentStore:
             row = rows.get(document.id)
             if row is None:
                 row, next_row = next_row, next_row + 1
-            records.append((
-                row, document.id, seq, next_pid, len(document.spans),
-                _packed(document.spans, len(document.text)),
-                document.digest, document.title, document.metadata, document.text,
-            ))
+            records.append(
+                (
+                    row,
+                    document.id,
+                    seq,
+                    next_pid,
+                    len(document.spans),
+                    _packed(document.spans, len(document.text)),
+                    document.digest,
+                    document.title,
+                    document.metadata,
+                    document.text,
+                )
+            )
             next_pid += len(document.spans)
         row_of_marks = f"({','.join('?' * len(_COLUMNS.split(',')))})"
         statement = f"INSERT INTO documents ({_COLUMNS}) VALUES "
@@ -456,13 +466,13 @@ class DocumentStore:
         seen: Counter[str] = Counter()
         for (metadata,) in self._select("SELECT metadata FROM documents WHERE row IN ({})", rows):
             seen.update(field for field, value in json.loads(metadata).items() if _indexable(field, value))
-        fields = sorted(field for field, count in seen.most_common(_INDEXED_FIELDS) if count >= _INDEXED_SHARE * len(rows))
+        least = _INDEXED_SHARE * len(rows)
+        fields = sorted(field for field, count in seen.most_common(_INDEXED_FIELDS) if count >= least)
         with self._changing() as connection:
             for field in fields:
-                name = _FIELD_INDEX + field
-                connection.execute(
-                    f'CREATE INDEX IF NOT EXISTS "{name}" ON documents ({field_value(field_path(field)).replace("documents.", "")})'
-                )
+                value = field_value(field_path(field)).replace("documents.", "")
+                name = f"{_FIELD_INDEX}{field}"
+                connection.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON documents ({value})')
         return fields
 
     def forget_removals(self) -> None:
@@ -575,7 +585,8 @@ def _runs(first: IntArray, counts: IntArray) -> IntArray:
     if not len(first):
         return np.empty(0, dtype=np.int64)
     starts = np.cumsum(counts) - counts
-    return np.arange(counts.sum(), dtype=np.int64) + np.repeat(first - starts, counts)
+    runs: IntArray = np.arange(counts.sum(), dtype=np.int64) + np.repeat(first - starts, counts)
+    return runs
 
 
 def _removed_pids(connection: sqlite3.Connection, seq: int) -> IntArray:

@@ -35,8 +35,8 @@ class _Entry:
 class FilterCache:
     """The passages of the last filters asked for.
 
-    A collection is filtered by the same few conditions again and again (a tenant, a language). The first search
-    reads the metadata of all documents; the next ones only that of documents changed since.
+    A collection is filtered by the same few conditions again and again (a tenant, a language). The first
+    search reads the metadata of all documents; the next ones only that of documents changed since.
     """
 
     def __init__(self) -> None:

@@ -104,7 +104,9 @@ def _prefix(field: str, value: Any) -> Clause:
     path = field_path(field)
     # The range lets an index help.
     within = f"{field_value(path)} >= ? AND {field_value(path)} < ?"
-    condition = f"{within} AND json_type({_COLUMN}, {path}) = 'text' AND substr({field_value(path)}, 1, ?) = ?"
+    condition = (
+        f"{within} AND json_type({_COLUMN}, {path}) = 'text' AND substr({field_value(path)}, 1, ?) = ?"
+    )
     return f"({condition})", [value, value + _LAST_CHARACTER, len(value), value]
 
 
@@ -165,6 +167,3 @@ def field_path(field: str) -> str:
         raise FilterError(f"the field {field!r} holds a double quote or NUL, which JSON paths cannot name")
     path = "$" + "".join(f".{json.dumps(step, ensure_ascii=False)}" for step in field.split("."))
     return "'" + path.replace("'", "''") + "'"
-
-
-

@@ -12,7 +12,9 @@ from retriever.errors import CorruptCollectionError
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-_DEAD_SHARE = 0.25  # removed passages kept before the arrays are written anew; moving them costs more than a gap
+_DEAD_SHARE = (
+    0.25  # removed passages kept before the arrays are written anew; moving them costs more than a gap
+)
 
 
 class PassageTable:

@@ -79,7 +79,7 @@ def check_segments(folder: Path) -> None:
 
 
 def _committed_files(folder: Path) -> list[Path]:
-    """Return the files of the segments of the last commit; a killed writer leaves others, which no one reads."""
+    """Return the files of the last commit; a killed writer leaves others, which no one reads."""
     path = folder / "meta.json"
     if not path.exists():
         return []

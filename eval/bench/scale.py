@@ -1,0 +1,218 @@
+"""How a collection behaves as it grows: build time, memory, disk, latency, recall.
+
+python -m eval.bench.scale --sizes 10000 100000 1000000 --out eval/results/scale.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.bench.varied_text import documents, questions
+from eval.environment import environment
+from retriever import Retriever, RetrieverConfig
+from retriever.encoder import StaticEncoder
+
+FloatArray = NDArray[np.float32]
+
+_QUERIES = 200
+_RECALL_QUERIES = 100
+_CLIENTS = 16
+_FILTERS: dict[str, dict[str, Any]] = {
+    "50 %": {"half": 1},
+    "1 %": {"percent": 7},
+    "0.01 %": {"rare": 77},
+}
+
+
+def main() -> None:
+    """Measure each size in a process of its own, so that peak memory is that of the size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--folder", type=Path, default=None, help="where collections are written")
+    parser.add_argument("--out", type=Path, default=Path("eval/results/scale.json"))
+    parser.add_argument("--index", default="auto", help="vector index, as in RetrieverConfig")
+    parser.add_argument("--part", choices=["build", "search", "peers"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.part is not None:
+        parts = {"build": _build, "search": _search, "peers": _peers}
+        print(json.dumps(parts[arguments.part](arguments.sizes[0], arguments.folder, arguments.index)))
+        return
+    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="scale-"))
+    results = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"sizes": {}}
+    results["environment"] = environment()
+    for size in arguments.sizes:
+        measured: dict[str, Any] = {"index": arguments.index}
+        for part in ("build", "search"):
+            measured[part] = _in_process(part, size, folder / str(size), arguments.index)
+            print(json.dumps({size: measured[part]}, indent=1), flush=True)
+        results["sizes"][str(size)] = measured
+        shutil.rmtree(folder / str(size), ignore_errors=True)
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(results, indent=2) + "\n")
+    if arguments.folder is None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_process(part: str, size: int, folder: Path, index: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "eval.bench.scale", "--part", part, "--sizes", str(size)]
+    command += ["--folder", str(folder), "--index", index]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def _build(size: int, folder: Path, index: str) -> dict[str, Any]:
+    """Load a stream of documents into a durable hybrid collection."""
+    encoder = StaticEncoder.load()
+    encoder.encode(["warm up the compiled code"])
+    stream = documents(size)
+    first = next(stream)  # reading and cutting the source is not what is measured
+    started = time.perf_counter()
+    with Retriever.from_corpus(
+        _with(first, stream),
+        path=folder,
+        config=RetrieverConfig.model_validate({"index": index, "reranker": None}),
+        encoder=encoder,
+    ) as retriever:
+        searchable = time.perf_counter() - started
+        count = len(retriever)
+    closed = time.perf_counter() - started
+    disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return {
+        "documents": count,
+        "seconds": round(searchable, 2),
+        "seconds_closed": round(closed, 2),
+        "documents_a_second": round(count / searchable),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "disk_mb": round(disk / 1e6, 1),
+        "disk_bytes_a_passage": round(disk / count),
+    }
+
+
+def _with(first: dict[str, Any], rest: Any) -> Any:
+    yield first
+    yield from rest
+
+
+def _search(size: int, folder: Path, index: str) -> dict[str, Any]:
+    """Open the collection and ask it."""
+    started = time.perf_counter()
+    with Retriever.open(folder, encoder=StaticEncoder.load()) as retriever:
+        opened = time.perf_counter() - started
+        asked = questions(_QUERIES)
+        for query in asked[:20]:
+            retriever.search(query, rerank=False)
+        collection = retriever.collection
+        vectors = collection.vectors
+        if vectors is None:
+            raise SystemExit("the collection has no vectors")
+
+        def dense(query: str) -> None:
+            vectors.search(collection.encoder.encode([query]), 100)
+
+        result: dict[str, Any] = {
+            "info": retriever.info().to_dict(),
+            "open_seconds": round(opened, 2),
+            "hybrid_ms": _latency(lambda query: retriever.search(query, rerank=False), asked),
+            "dense_ms": _latency(dense, asked),
+            f"hybrid_ms_{_CLIENTS}_clients": _concurrent(
+                lambda query: retriever.search(query, rerank=False), asked
+            ),
+            "filtered_ms": {},
+        }
+        for name, filter in _FILTERS.items():
+            result["filtered_ms"][name] = _filtered(retriever, asked, filter)
+        result["recall_at_100"] = _recall(retriever, asked[:_RECALL_QUERIES], size)
+        result["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return result
+
+
+def _latency(ask: Callable[[str], object], queries: Sequence[str]) -> dict[str, float]:
+    """Return median and 99th percentile of one question after another, in milliseconds."""
+    times = []
+    for query in queries:
+        started = time.perf_counter()
+        ask(query)
+        times.append((time.perf_counter() - started) * 1e3)
+    return {"p50": round(float(np.quantile(times, 0.5)), 2), "p99": round(float(np.quantile(times, 0.99)), 2)}
+
+
+def _concurrent(ask: Callable[[str], object], queries: Sequence[str]) -> dict[str, float]:
+    """Let clients ask at the same time, each its share of the questions."""
+    times: list[float] = []
+    began = time.perf_counter()
+
+    def client(number: int) -> None:
+        for query in queries[number::_CLIENTS]:
+            started = time.perf_counter()
+            ask(query)
+            times.append((time.perf_counter() - started) * 1e3)
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(_CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {
+        "p50": round(float(np.quantile(times, 0.5)), 2),
+        "p99": round(float(np.quantile(times, 0.99)), 2),
+        "queries_a_second": round(len(times) / (time.perf_counter() - began), 1),
+    }
+
+
+def _filtered(retriever: Retriever, queries: Sequence[str], filter: dict[str, Any]) -> dict[str, float]:
+    """Ask under a filter: the first time, when it is not known yet, and then again and again."""
+    started = time.perf_counter()
+    found = retriever.search(queries[0], k=10, filter=filter, rerank=False)
+    first = (time.perf_counter() - started) * 1e3
+    times = _latency(lambda query: retriever.search(query, k=10, filter=filter, rerank=False), queries)
+    return {"first": round(first, 2), **times, "results": len(found)}
+
+
+def _recall(retriever: Retriever, queries: Sequence[str], size: int) -> float:
+    """Return recall@100 of the vector index against exact search over all texts at full width."""
+    collection = retriever.collection
+    encoded = collection.encoder.encode(list(queries))
+    best = np.full((len(queries), 100), -np.inf, dtype=np.float32)
+    stream = documents(size)
+    while block := list(islice(stream, 8192)):
+        texts = [f"{document['title']} {document['text']}".strip() for document in block]
+        similarities = encoded @ collection.encoder.encode(texts).T
+        joined = np.concatenate([best, similarities], axis=1)
+        best = np.partition(joined, joined.shape[1] - 100, axis=1)[:, -100:]
+    least = best.min(axis=1)
+    vectors = collection.vectors
+    if vectors is None:
+        return 0.0
+    hits = 0
+    for query, bound in zip(encoded, least, strict=True):
+        pids = vectors.search(query[None], 100)[0][0]
+        exact = collection.encoder.encode(collection.store.passage_texts(pids)) @ query
+        hits += min(100, int((exact >= bound - 1e-5).sum()))
+    return round(hits / (100 * len(queries)), 4)
+
+
+def _peers(size: int, folder: Path, index: str) -> dict[str, Any]:
+    """Do the same with model2vec, FAISS flat and bm25s: encode, index, write, read, ask."""
+    from eval.bench.scale_peers import build_peers
+
+    return build_peers(list(documents(size)), questions(_QUERIES), folder)
+
+
+if __name__ == "__main__":
+    main()

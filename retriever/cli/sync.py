@@ -1,0 +1,45 @@
+"""`retriever sync`: bring a collection in line with a folder that changed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sync(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="FOLDER...", help="Folders and files, as for index.", show_default=False),
+    ],
+    directory: Annotated[
+        Path, typer.Option("--to", metavar="DIR", help="The collection's folder.", show_default=False)
+    ],
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Go on past files and records that cannot be read.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Bring a collection in line with a folder: read what changed, delete what is gone."""
+    from retriever.cli.console import out, print_json, say
+    from retriever.cli.opening import open_collection
+    from retriever.ingest import ReadReport
+    from retriever.ingest.syncing import sync as bring_in_line
+
+    report = ReadReport()
+    with open_collection(directory) as retriever:
+        summary = bring_in_line(retriever, sources, skip_unreadable=skip_unreadable, report=report)
+        size = len(retriever)
+    for line in report.lines():
+        say(line)
+    if as_json:
+        print_json(asdict(summary) | {"documents": size})
+        return
+    out.out(
+        f"{directory}: {size:,} documents; {summary.read:,} files read, {summary.unchanged:,} unchanged, "
+        f"{summary.gone:,} gone; {summary.added:,} documents added, {summary.updated:,} updated, "
+        f"{summary.deleted:,} deleted",
+        highlight=False,
+    )

@@ -1,0 +1,124 @@
+"""Brings a collection in line with a folder, reading only the files whose content changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from retriever.errors import InvalidInputError
+from retriever.ingest.discovery import SourceFile, find_files
+from retriever.ingest.reading import read_files
+from retriever.ingest.records import RecordFields
+from retriever.ingest.report import ReadReport
+from retriever.pipeline import Retriever
+from retriever.store.manifest import file_digest
+from retriever.types import WriteSummary
+
+_READING = ""  # in place of a digest: the file is being taken in, or was when a run was stopped
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSummary:
+    """What a sync did.
+
+    :param read: files that are new or changed, and were read.
+    :param unchanged: files whose content is as it was.
+    :param gone: files that are no longer there.
+    :param added: documents that are new.
+    :param updated: documents that were replaced.
+    :param deleted: documents that are gone.
+    """
+
+    read: int = 0
+    unchanged: int = 0
+    gone: int = 0
+    added: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+def sync(
+    retriever: Retriever,
+    sources: Sequence[str | Path],
+    *,
+    fields: RecordFields | None = None,
+    skip_unreadable: bool = False,
+    report: ReadReport | None = None,
+) -> SyncSummary:
+    """Bring a collection in line with files and folders.
+
+    Documents of files that are gone or no longer hold them are deleted; documents that were written otherwise
+    stay. What was read is remembered in the collection, so that the next sync reads only what changed.
+
+    :param retriever: the collection.
+    :param sources: files and folders, as for `read_sources`.
+    :param fields: which fields of a record are id, text and title.
+    :param skip_unreadable: leave out what cannot be read, and note it in the report.
+    :param report: filled in while files are read.
+    :return: what was done.
+    :raises SourceError: if a source does not exist or cannot be read.
+    """
+    report = report if report is not None else ReadReport()
+    folder = retriever.collection.path
+    files = find_files(sources, exclude=folder, report=report)
+    if len({file.id for file in files}) < len(files):
+        raise InvalidInputError(
+            "two sources hold a file of the same relative path; sync them into collections of their own"
+        )
+    known = retriever.collection.store.sources()
+    syncing = _Sync(retriever, known, fields, skip_unreadable, report)
+    for file in files:
+        syncing.take_in(file)
+    for path in sorted(known.keys() - {file.id for file in files}):
+        syncing.forget(path)
+    return syncing.summary()
+
+
+class _Sync:
+    """One run."""
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        known: dict[str, tuple[str, list[str]]],
+        fields: RecordFields | None,
+        skip_unreadable: bool,
+        report: ReadReport,
+    ) -> None:
+        self._retriever, self._store = retriever, retriever.collection.store
+        self._known, self._fields = known, fields
+        self._skip_unreadable, self._report = skip_unreadable, report
+        self._read = self._unchanged = self._gone = self._deleted = 0
+        self._written = WriteSummary()
+
+    def take_in(self, file: SourceFile) -> None:
+        """Read a file unless its content is as it was, and delete what it no longer holds."""
+        digest = file_digest(file.path)
+        before, ids = self._known.get(file.id, (_READING, []))
+        if digest == before:
+            self._unchanged += 1
+            return
+        documents = list(
+            read_files(
+                [file], fields=self._fields, skip_unreadable=self._skip_unreadable, report=self._report
+            )
+        )
+        now = list(dict.fromkeys(document.id for document in documents))
+        # Noted first: a run that is stopped here leaves nothing behind that no file accounts for.
+        self._store.note_source(file.id, _READING, [*ids, *now])
+        self._written += self._retriever.upsert(documents)
+        self._deleted += self._retriever.delete(sorted(set(ids) - set(now)))
+        self._store.note_source(file.id, digest, now)
+        self._read += 1
+
+    def forget(self, path: str) -> None:
+        """Delete the documents of a file that is gone."""
+        self._deleted += self._retriever.delete(self._known[path][1])
+        self._store.forget_source(path)
+        self._gone += 1
+
+    def summary(self) -> SyncSummary:
+        return SyncSummary(
+            self._read, self._unchanged, self._gone, self._written.added, self._written.updated, self._deleted
+        )
