@@ -47,9 +47,6 @@ def serve(
         raise typer.BadParameter(f"{log_level!r} is no log level; use debug, info, warning or error")
     if report is not None and not report.is_file():
         raise typer.BadParameter(f"{report} is no file; make one with `retriever tradeoff`")
-    # Before numpy comes: searches run side by side, and threads inside their small products would only wait
-    # for each other. Measured: a quarter of the processor time for a search, twice the searches a second.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from retriever.serve.run import run
     from retriever.serve.settings import ServeSettings
     from retriever.serve.tokens import read_tokens

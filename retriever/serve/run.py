@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from retriever.pipeline import Retriever
-from retriever.serve.app import FOLDERS_VARIABLE, SETTINGS_VARIABLE, create_app
+from retriever.serve.app import FOLDERS_VARIABLE, SETTINGS_VARIABLE, create_app, single_threaded_products
 from retriever.serve.json_logs import log_config
 from retriever.serve.metrics import SHARED_FOLDER
 from retriever.serve.served import names_of
@@ -62,6 +62,7 @@ def serve(
 ) -> None:
     """Serve open collections from this process and close them in the end; parameters as for `run`."""
     settings.check()
+    single_threaded_products()
     config = uvicorn.Config(create_app(retrievers, settings), **_options(settings, log_level))
     listening = config.bind_socket()
     listening.listen(_BACKLOG)  # so that who hears of the address can connect
