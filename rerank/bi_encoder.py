@@ -60,4 +60,5 @@ class BiEncoderReranker:
         )
         left = vectors[[row[query] for query, _ in pairs]]
         right = vectors[[row[passage] for _, passage in pairs]]
-        return np.einsum("nd,nd->n", left, right).astype(np.float32)
+        cosines: FloatArray = np.einsum("nd,nd->n", left, right).astype(np.float32)
+        return cosines

@@ -141,9 +141,9 @@ class CachedReranker:
         scores = self.cache.get(keys)
         missing = np.flatnonzero(np.isnan(scores))
         if len(missing):
-            fresh = self._fresh([pairs[row] for row in missing])
+            fresh = self._fresh([pairs[int(row)] for row in missing])
             scores[missing] = fresh
-            self.cache.put([keys[row] for row in missing], fresh)
+            self.cache.put([keys[int(row)] for row in missing], fresh)
         return scores
 
     def _fresh(self, pairs: Sequence[tuple[str, str]]) -> FloatArray:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from retriever.config import RetrieverConfig
-from retriever.pipeline import BUNDLED_RERANKER, Retriever
+from retriever.loading import BUNDLED_RERANKER
+from retriever.pipeline import Retriever
 from retriever.types import Document
 
 

@@ -31,7 +31,7 @@ CORPORA = ("scifact", "cranfield", "cacm", "med", "time", "wikiqa")
 LENGTHS = (32, 64, 128, 256)  # tokens of query and passage together
 DEPTHS = (10, 20, 50, 100)
 BUDGETS = (50, 100, 200, 400)  # milliseconds
-WORDS = ["the", "river", "of", "old", "stone", "houses", "runs", "slowly", "through", "a", "quiet", "town", "where", "people", "talk", "about", "work"]
+WORDS = ("the", "river", "of", "old", "stone", "houses", "runs", "slowly", "through", "a", "quiet", "town")
 PROBE = Path("tests/rerank/data/probe.jsonl")
 
 
@@ -110,7 +110,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def budget(options: argparse.Namespace) -> dict[str, Any]:
-    """Time taken and depth reached under each budget, 100 candidates of 128 tokens, after ten calls to learn."""
+    """Time taken and depth reached under each budget: 100 candidates of 128 tokens, ten calls to learn."""
     reranker, cost = OnnxReranker(options.reranker), CostModel()
     passages = [_text(116, n) for n in range(100)]
     for n in range(10):

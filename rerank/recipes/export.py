@@ -43,7 +43,7 @@ def readable_rows(tokenizer: Tokenizer) -> set[int]:
 
 
 def _model(training: Path | None, encoder: Path) -> tuple[CrossEncoderModel, int]:
-    """The trained model and its step; without a training the encoder, the texts never meeting but in the head."""
+    """The trained model and its step; without a training the encoder, the texts meeting in the head alone."""
     if training is None:
         layers = int(json.loads((encoder / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"])
         torch.manual_seed(0)

@@ -48,7 +48,7 @@ def mined_lists(
     :return: one list a pair, positive first, scored by the teacher ("cosine") and BM25 ("bm25").
     """
     import bm25s
-    import Stemmer
+    import Stemmer  # type: ignore[import-not-found, unused-ignore]
 
     pool = list(dict.fromkeys([positive for _, positive in pairs] + list(distractors)))
     place = {text: row for row, text in enumerate(pool)}
@@ -112,7 +112,9 @@ def _one_right(query: str, passages: Sequence[str], kind: str) -> RankingList:
 
 def _z(scores: NDArray[Any]) -> NDArray[np.float32]:
     """Scores in standard deviations from their mean."""
-    return ((scores - scores.mean()) / max(float(scores.std()), 1e-6)).astype(np.float32)
+    spread = max(float(scores.std()), 1e-6)
+    standard: NDArray[np.float32] = ((scores - scores.mean()) / spread).astype(np.float32)
+    return standard
 
 
 def _plain(scores: NDArray[Any]) -> tuple[float, ...]:

@@ -52,7 +52,8 @@ def read_pairs(path: Path, count: int, rng: np.random.Generator) -> list[Pair]:
             by_source[row.get("source", "")].append((row["query"], row["positive"][:LONGEST]))
     # The square root of a source's size: a small manual is heard, and is not repeated either.
     share = {name: math.sqrt(len(pairs)) for name, pairs in by_source.items()}
-    left, drawn = count, []
+    left = count
+    drawn: list[Pair] = []
     for name in sorted(by_source, key=lambda name: len(by_source[name])):
         pairs = by_source[name]
         quota = min(len(pairs), max(1, round(left * share[name] / sum(share.values()))))

@@ -62,8 +62,8 @@ def train(
     chosen = settings or Settings()
     torch.manual_seed(chosen.seed)
     model, tokenizer = start_from(Path(start), layers=layers)
-    if model.shape.join == 0 or not chosen.opening:
-        chosen = replace(chosen, opening=0.0)
+    if model.shape.join == model.shape.layers:  # the texts meet in the head alone: the body has to learn
+        chosen = replace(chosen, frozen=False, opening=0.0)
     trainer = Trainer(model, tokenizer, lists, folder / "training", chosen)
     before = {} if (folder / "training" / "latest").exists() else trainer.measure()
     after = trainer.run(progress)

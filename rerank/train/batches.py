@@ -91,9 +91,15 @@ class Collator:
             teacher[row, : len(one.labels)] = self._blend(one)
         query_ids, query_mask = _pad(queries)
         taught = torch.tensor([bool(one.teachers) for one in lists])
-        matrices = (torch.from_numpy(matrix) for matrix in (labels, present, teacher))
         return Batch(
-            query_ids, query_mask, tuple(chunks), torch.from_numpy(np.concatenate(order)), *matrices, taught
+            query_ids,
+            query_mask,
+            tuple(chunks),
+            torch.from_numpy(np.concatenate(order)),
+            labels=torch.from_numpy(labels),
+            present=torch.from_numpy(present),
+            teacher=torch.from_numpy(teacher),
+            taught=taught,
         )
 
     def _ids(self, texts: Sequence[str], limit: int) -> list[list[int]]:

@@ -79,7 +79,8 @@ class Layer(nn.Module):
         mixed = mixed.transpose(1, 2).reshape(batch, length, hidden)
         states = self.attention_norm(states + self.attention_out(mixed))
         inner = functional.gelu(self.up(states), approximate="tanh")
-        return self.norm(states + self.down(inner))
+        normed: Tensor = self.norm(states + self.down(inner))
+        return normed
 
 
 class CrossEncoderModel(nn.Module):
@@ -194,7 +195,8 @@ class CrossEncoderModel(nn.Module):
             [query_mean * passage_mean, (query_mean - passage_mean).abs(), query[:, 0], passage[:, 0]], dim=-1
         )
         learnt = self.head_out(torch.tanh(self.head_in(features))).squeeze(-1)
-        return self.cosine_scale * cosine + self.match_scale * match + learnt
+        total: Tensor = self.cosine_scale * cosine + self.match_scale * match + learnt
+        return total
 
     def forward(
         self,

@@ -32,8 +32,8 @@ class _Judged:
 def read_training_pairs(path: Path) -> list[RankingList] | dict[str, dict[str, float]]:
     """Read a file of training data.
 
-    :param path: JSONL (.jsonl, .jsonl.gz) of ranking lists {"query", "passages", "labels"}; or JSONL, CSV or TSV
-        of {"query", "document", "label"}, a missing label being 1 (a click), or {"query", "positive"}.
+    :param path: JSONL (.jsonl, .jsonl.gz) of ranking lists {"query", "passages", "labels"}; or JSONL, CSV
+        or TSV of {"query", "document", "label"}, a missing label being 1 (a click), or {"query", "positive"}.
     :return: the lists as they are, or the grades by query and document.
     :raises InvalidInputError: if the file is absent, empty or malformed; the message names the line.
     """

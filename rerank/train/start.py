@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from rerank.errors import InvalidInputError, MissingExtraError, ModelError
@@ -84,14 +86,14 @@ def from_reranker(folder: Path) -> tuple[CrossEncoderModel, Tokenizer]:
     return model, read.tokenizer
 
 
-def _tensor(stored: dict[str, np.ndarray], name: str) -> np.ndarray | None:  # type: ignore[type-arg]
+def _tensor(stored: dict[str, NDArray[Any]], name: str) -> NDArray[Any] | None:
     """One of the model's tensors, as the graph holds it: plain, in 8 bits, or turned round."""
     if name in stored:
         return stored[name]
     if name == "segments":
         return np.stack([stored["segments.0"], stored["segments.1"]])
     if name == "words.weight":
-        return stored["words.steps"].astype(np.float32) * stored["words.scale"]
+        return np.asarray(stored["words.steps"] * stored["words.scale"])
     place = name.removesuffix(".weight")
     if f"{place}.steps" in stored:
         turned = stored[f"{place}.steps"].astype(np.float32) * stored[f"{place}.scale"]

@@ -44,7 +44,7 @@ class TeacherVectors:
             model_kwargs={"dtype": torch.bfloat16},
         )
         self._model.max_seq_length = max_length
-        self._dimensions = int(self._model.get_sentence_embedding_dimension())
+        self._dimensions = int(self._model.get_sentence_embedding_dimension() or 0)
         cache.mkdir(parents=True, exist_ok=True)
         meta = {"teacher": str(Path(model).name), "dimensions": self._dimensions, "max_length": max_length}
         path = cache / "meta.json"
@@ -71,7 +71,8 @@ class TeacherVectors:
         place = self._places()
         rows = np.memmap(self._rows, np.float16, "r", shape=(len(place), self._dimensions))
         picked: NDArray[np.float32] = rows[[place[key] for key in keys]].astype(np.float32)
-        return picked / np.linalg.norm(picked, axis=1, keepdims=True).clip(1e-9)
+        picked /= np.linalg.norm(picked, axis=1, keepdims=True).clip(1e-9)
+        return picked
 
     def _places(self) -> dict[int, int]:
         """Row of each key, whole rows only."""

