@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 FEWEST_DOCUMENTS = 50  # below, nothing can be learned and nothing checked
 _SAMPLE = 20_000  # documents that spread and frequencies are learned from
-_WHITENING = (0.0, 0.05, 0.1, 0.15)  # stronger ones gained on some corpora and lost on others
-_RARITY = (0.0, 0.25)
+_WHITENING = (0.05, 0.1)  # stronger ones gained on some corpora and lost on others
+_RARITY = (0.15, 0.25)
+_CONFIDENCE = 1.28  # standard errors: one-sided 90 %
 _STEPS = (50, 400)  # batches of training with a teacher, at least and at most
 _BATCH = 256
 
@@ -94,9 +95,12 @@ def adapt(
         say(f"training with {model.name}")
         trained = _trained(encoder, documents, held, model, seed)
         best = _better(best, _Candidate(trained, held.scores(trained), (f"trained with {model.name}",)))
-    say("weighting and whitening")
-    reshaped = _reshaped(best, tokenize(best.encoder, [_text(document) for document in documents]), held)
-    best = _better(best, max(reshaped, key=lambda candidate: float(candidate.scores.mean())))
+    say("whitening and weighting")
+    bags = tokenize(encoder, [_text(document) for document in documents])
+    for reshaped in (_whitened, _reweighted):
+        # One at a time, so that the second must be worth something beside the first.
+        candidates = reshaped(best, bags, held)
+        best = _better(best, max(candidates, key=lambda candidate: float(candidate.scores.mean())))
     return Adaptation(
         encoder=best.encoder,
         before=float(start.scores.mean()),
@@ -124,26 +128,30 @@ def rarity(bags: TokenBags, tokens: int) -> NDArray[np.float32]:
     return rare
 
 
-def _reshaped(start: _Candidate, bags: TokenBags, held: HeldBack) -> Iterator[_Candidate]:
-    """Yield the table under every weighting and whitening, scored; the unchanged one too."""
+def _whitened(start: _Candidate, bags: TokenBags, held: HeldBack) -> Iterator[_Candidate]:
+    """Yield the table whitened more and more, scored."""
+    rows = token_rows(start.encoder)
+    vectors = unit_vectors(rows, bags)
+    for strength in _WHITENING:
+        encoder = with_rows(start.encoder, rows @ whitening(vectors, strength))
+        yield _Candidate(encoder, held.scores(encoder), (*start.changes, f"whitened by {strength}"))
+
+
+def _reweighted(start: _Candidate, bags: TokenBags, held: HeldBack) -> Iterator[_Candidate]:
+    """Yield the table with rare tokens weighted more and more, scored."""
     rows = token_rows(start.encoder)
     rare = rarity(bags, len(rows))
     for power in _RARITY:
-        weighted = rows * rare[:, None] ** power
-        vectors = unit_vectors(weighted, bags)
-        for strength in _WHITENING:
-            table = weighted @ whitening(vectors, strength) if strength else weighted
-            changes = [f"rare tokens weighted by idf^{power}"] * bool(power)
-            changes += [f"whitened by {strength}"] * bool(strength)
-            encoder = with_rows(start.encoder, table)
-            yield _Candidate(encoder, held.scores(encoder), (*start.changes, *changes))
+        encoder = with_rows(start.encoder, rows * rare[:, None] ** power)
+        change = f"rare tokens weighted by idf^{power}"
+        yield _Candidate(encoder, held.scores(encoder), (*start.changes, change))
 
 
 def _better(old: _Candidate, new: _Candidate) -> _Candidate:
-    """Return the new table if it gains by more than a standard error of the paired difference."""
+    """Return the new table if it gains by more than chance gives one time in ten (paired, one-sided)."""
     gains = new.scores - old.scores
     error = gains.std() / max(len(gains), 1) ** 0.5
-    return new if gains.mean() > error else old
+    return new if gains.mean() > _CONFIDENCE * error else old
 
 
 def _trained(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 _Out = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the encoder.", show_default=False)
 ]
+
+
+class Pooling(StrEnum):
+    """What stands for a token: the mean of its states, the first (the class token) or the last."""
+
+    MEAN = "mean"
+    FIRST = "first"
+    LAST = "last"
+
+
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -34,6 +45,9 @@ def distill(
         list[Path] | None,
         typer.Option(help="Files or folders to count token frequencies on; else guessed from rank."),
     ] = None,
+    pooling: Annotated[
+        Pooling | None, typer.Option(help="Over the states of each token.", show_default="the teacher's")
+    ] = None,
     pca: Annotated[bool, typer.Option(help="Rotate onto principal components.")] = True,
     int8: Annotated[bool, typer.Option("--int8", help="Store bytes with a scale a row.")] = False,
     as_json: _Json = False,
@@ -50,6 +64,7 @@ def distill(
             words=_lines(words) if words else (),
             corpus=_texts(corpus) if corpus else None,
             pca=pca,
+            pooling=pooling.value if pooling else None,
             progress=progress,
         )
     if int8:

@@ -17,6 +17,7 @@ import numpy as np
 
 from retriever.errors import SourceError
 
+_LOWER_CASE_END = re.compile(r"(?<=[.!?])\s+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(])")
 
 
@@ -71,7 +72,7 @@ def cloze_pairs(passages: Iterable[tuple[str, str]], *, source: str, seed: int =
     generator = np.random.default_rng(seed)
     pairs = []
     for title, text in passages:
-        sentences = _SENTENCE_END.split(text)
+        sentences = (_LOWER_CASE_END if text.islower() else _SENTENCE_END).split(text)
         if len(sentences) < 2:
             continue
         chosen = int(generator.integers(len(sentences)))

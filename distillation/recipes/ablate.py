@@ -1,6 +1,6 @@
 """Measure what each step of distillation without text is worth.
 
-    python -m distillation.recipes.ablate DATA TEACHER --corpus PAIRS --json distillation/results/ablations.json
+    python -m distillation.recipes.ablate DATA TEACHER --corpus PAIRS --json ablations.json
 
 DATA holds BEIR folders, PAIRS the training pairs, whose passages token frequencies are counted on.
 """
