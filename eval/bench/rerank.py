@@ -39,8 +39,8 @@ def quality(options: argparse.Namespace) -> dict[str, Any]:
     """nDCG@10 at depth 50 of the first stage, the blend and the reranker alone; calibration error."""
     reranker = OnnxReranker(options.reranker)
     calibration = Calibration.from_config(reranker.config)
-    found: dict[str, Any] = {}
-    for name in CORPORA:
+    found = _measured(options.out)  # corpora measured by an earlier call are kept
+    for name in options.corpora:
         data = load_beir(options.data / name).sample(options.queries)
         with Retriever.from_corpus(data.documents or (), config=RetrieverConfig(reranker=None)) as retriever:
             lists = ShortLists.of(data, retriever, 50)
@@ -56,12 +56,33 @@ def quality(options: argparse.Namespace) -> dict[str, Any]:
             relevant = np.concatenate([lists.relevant(query) for query in lists.ids])
             row["calibration_error"] = round(expected_calibration_error(stated, relevant), 4)
         found[name] = row
+        result = {"weight": reranker.recommended_weight, "depth": 50, "mean": _means(found), "corpora": found}
+        _write(options.out, result)
         Console(stderr=True).print(name, row)
+    return {"weight": reranker.recommended_weight, "depth": 50, "mean": _means(found), "corpora": found}
+
+
+def _measured(path: Path | None) -> dict[str, Any]:
+    """Corpora that a result file has."""
+    if path is None or not path.is_file():
+        return {}
+    corpora: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["corpora"]
+    return corpora
+
+
+def _means(found: dict[str, Any]) -> dict[str, float]:
+    """Means over the corpora."""
     measures = ("first_stage", "blend", "alone")
-    found["mean"] = {
-        measure: round(float(np.mean([found[c][measure] for c in CORPORA])), 4) for measure in measures
+    return {
+        measure: round(float(np.mean([row[measure] for row in found.values()])), 4) for measure in measures
     }
-    return {"weight": reranker.recommended_weight, "depth": 50, "corpora": found}
+
+
+def _write(path: Path | None, result: dict[str, Any]) -> None:
+    """Write a result file, if one is wanted."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def probe(options: argparse.Namespace) -> dict[str, Any]:
@@ -137,17 +158,15 @@ def main() -> None:
     parser.add_argument("part", choices=sorted(parts))
     parser.add_argument("--reranker", type=Path, default=bundled_model())
     parser.add_argument("--data", type=Path, help="folder of BEIR folders")
+    parser.add_argument("--corpora", nargs="+", default=CORPORA, choices=CORPORA)
     parser.add_argument("--encoder", type=Path, help="BERT folder to run in sentence-transformers beside")
     parser.add_argument("--queries", type=int, default=10**9, help="queries a corpus, drawn at random")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     found = parts[options.part](options) | {"environment": environment()}
-    text = json.dumps(found, indent=1)
-    Console().print_json(text)
-    if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text + "\n", encoding="utf-8")
+    Console().print_json(json.dumps(found))
+    _write(options.out, found)
 
 
 def _sentence_transformers(encoder: Path) -> Any:
