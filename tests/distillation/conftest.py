@@ -1,4 +1,4 @@
-"""Tiny tensors gain nothing from threads, and threads waiting for each other on a busy machine cost seconds."""
+"""Tiny tensors gain nothing from threads, and threads that wait for each other cost seconds."""
 
 import torch
 
