@@ -66,7 +66,7 @@ def main(
         ours, theirs = StaticEncoder.load(folder), StaticModel.from_pretrained(folder)
         bandwidth = {threads: _bandwidth(threads) for threads in (1, _cores())}
         result: dict[str, Any] = {
-            "command": " ".join(["python -m eval.bench.encode", *sys.argv[1:]]),
+            "command": f"python -m eval.bench.encode --rounds {rounds} --transformer MODEL_FOLDER",
             "table": "bundled, as float32",
             "tokens": len(ours.tokenizer.get_vocab()),
             "dimensions": ours.dimensions,

@@ -53,7 +53,7 @@ def main(
         for name, each in runs.items()
     }
     result: dict[str, Any] = {
-        "command": " ".join(["python -m eval.bench.million", *sys.argv[1:]]),
+        "command": f"python -m eval.bench.million --rounds {rounds} --transformer MODEL_FOLDER",
         "texts": texts,
         "characters_mean": round(characters, 1),
         "rounds": rounds,
