@@ -60,6 +60,8 @@ def metadata_json(document: Document) -> str:
             f"the metadata of document {document.id!r} must be a mapping with string keys, "
             f"not {type(metadata).__name__}"
         )
+    if not metadata:
+        return "{}"
     try:
         return json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False, sort_keys=True)
     except TypeError as error:

@@ -72,7 +72,7 @@ class IVFIndex(FaissEngine):
         self._nprobe = max(1, min(int(settings["nprobe"]), self.cells))
 
     def _empty(self) -> Any:
-        empty = faiss.clone_index(self._trained)
+        empty: Any = faiss.clone_index(self._trained)
         empty.make_direct_map()
         return empty
 

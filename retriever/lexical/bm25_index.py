@@ -72,6 +72,8 @@ class BM25Index:
             raise CorruptCollectionError(f"{path} cannot be read ({error})") from error
         self._words = analyzer(drop_stop_words=True)
         self._all_words = analyzer(drop_stop_words=False)
+        # Otherwise a thread of its own reads the files whenever they change, also after `close`.
+        self._index.config_reader("manual")
         self._index.register_tokenizer(_ANALYZER, self._all_words)
         self._schema = self._index.schema
         self._writer: tantivy.IndexWriter | None = None
@@ -212,7 +214,8 @@ class BM25Index:
         total = len(self)
         variance = 0.0
         for word, count in Counter(self._asked(query)).items():
-            frequency = self._searcher.doc_freq("text", word)
+            # Deleted passages are counted until their segment is written anew.
+            frequency = min(total, self._searcher.doc_freq("text", word))
             share = frequency / total if total else 0.0
             variance += share * (1.0 - share) * (count * self._idf(word)) ** 2
         return math.sqrt(variance)
