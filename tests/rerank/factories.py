@@ -12,7 +12,8 @@ WORDS = (
     "red green blue cat dog bird runs sleeps sings fast slow old new house river the a of in on 1 2 3".split()
 )
 SHAPE = {
-    "layers": 3, "join": 1, "hidden": 32, "heads": 4, "intermediate": 64, "vocabulary": 0, "positions": 128, "head": 16,
+    "layers": 3, "join": 1, "hidden": 32, "heads": 4, "intermediate": 64,
+    "vocabulary": 0, "positions": 128, "head": 16,
 }  # fmt: skip
 
 
