@@ -20,7 +20,9 @@ from retriever.types import Document
 
 FloatArray = NDArray[np.float32]
 
-BATCH = 4096  # documents a transaction: large enough to fill the encoder's threads, small enough to lose little
+BATCH = (
+    4096  # documents a transaction: large enough to fill the encoder's threads, small enough to lose little
+)
 _BATCH_SECONDS = 2.0  # what a stopped process loses of documents that are slow to read, such as PDF
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retriever.errors import InvalidInputError
 from retriever.ingest.discovery import SourceFile, find_files
 from retriever.ingest.reading import read_files
 from retriever.ingest.records import RecordFields
@@ -46,7 +45,7 @@ def sync(
     skip_unreadable: bool = False,
     report: ReadReport | None = None,
 ) -> SyncSummary:
-    """Bring a collection in line with files and folders.
+    """Bring a collection in line with files and folders, always the same ones.
 
     Documents of files that are gone or no longer hold them are deleted; documents that were written otherwise
     stay. What was read is remembered in the collection, so that the next sync reads only what changed.
@@ -62,10 +61,6 @@ def sync(
     report = report if report is not None else ReadReport()
     folder = retriever.collection.path
     files = find_files(sources, exclude=folder, report=report)
-    if len({file.id for file in files}) < len(files):
-        raise InvalidInputError(
-            "two sources hold a file of the same relative path; sync them into collections of their own"
-        )
     known = retriever.collection.store.sources()
     syncing = _Sync(retriever, known, fields, skip_unreadable, report)
     for file in files:

@@ -1,0 +1,36 @@
+import json
+
+
+def test_sync_reads_what_changed(run, collection, notes):
+    first = run("sync", notes, "--to", collection, "--json")
+    assert first.exit_code == 0, first.output
+    assert json.loads(first.stdout)["documents"] == 3
+    (notes / "cat.md").write_text("# Pets\n\nThe dog ran.\n")
+    (notes / "storm.html").unlink()
+    answer = json.loads(run("sync", notes, "--to", collection, "--json").stdout)
+    assert (answer["read"], answer["unchanged"], answer["gone"], answer["documents"]) == (1, 1, 1, 2)
+    assert "1 files read" not in run("sync", notes, "--to", collection).stdout
+
+
+def test_compact_and_rebuild_keep_everything(run, collection):
+    assert "MB now" in run("compact", collection).stdout
+    answer = run("rebuild", collection)
+    assert answer.exit_code == 0 and "indexes of 3 documents made again" in answer.stdout
+    found = json.loads(run("search", collection, "cat", "--json").stdout)
+    assert "cat.md" in json.dumps(found)
+
+
+def test_damage_names_the_command_and_the_command_repairs_it(run, collection):
+    (vectors,) = collection.glob("vectors-*.faiss")
+    vectors.write_bytes(vectors.read_bytes()[:-3])
+    answer = run("search", collection, "cat")
+    assert answer.exit_code == 1 and f"retriever rebuild {collection}" in answer.output
+    assert run("rebuild", collection).exit_code == 0
+    assert run("search", collection, "cat").exit_code == 0
+
+
+def test_info_says_which_index_and_why(run, collection):
+    shown = run("info", collection).stdout
+    assert "flat" in shown and "searched exactly" in shown
+    facts = json.loads(run("info", collection, "--json").stdout)
+    assert facts["index"]["index"] == "flat" and facts["index"]["recall"] == 1.0
