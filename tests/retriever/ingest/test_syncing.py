@@ -9,7 +9,9 @@ def folder(tmp_path):
     (made / "deep").mkdir(parents=True)
     (made / "cat.md").write_text("# Cat\n\nThe cat sat on the mat.")
     (made / "deep" / "storm.txt").write_text("Wind and storm over the sea.")
-    (made / "birds.jsonl").write_text('{"id": "b1", "text": "zebra bird"}\n{"id": "b2", "text": "blue bird"}\n')
+    (made / "birds.jsonl").write_text(
+        '{"id": "b1", "text": "zebra bird"}\n{"id": "b2", "text": "blue bird"}\n'
+    )
     return made
 
 
@@ -20,7 +22,9 @@ def test_only_what_changed_is_read_and_what_is_gone_is_deleted(make, folder):
     assert sync(retriever, [folder]) == SyncSummary(unchanged=3)
     (folder / "cat.md").write_text("# Cat\n\nThe cat ran.")
     (folder / "deep" / "storm.txt").unlink()
-    (folder / "birds.jsonl").write_text('{"id": "b2", "text": "blue bird"}\n{"id": "b3", "text": "red bird"}\n')
+    (folder / "birds.jsonl").write_text(
+        '{"id": "b2", "text": "blue bird"}\n{"id": "b3", "text": "red bird"}\n'
+    )
     assert sync(retriever, [folder]) == SyncSummary(read=2, gone=1, added=1, updated=1, deleted=2)
     assert {doc.id for doc in retriever} == own | {"cat.md", "b2", "b3"}
     assert retriever.get("cat.md").text.endswith("The cat ran.")
@@ -42,4 +46,3 @@ def test_a_stopped_sync_leaves_nothing_that_no_file_accounts_for(make, folder, m
 
 def stopped(*_, **__):
     raise KeyboardInterrupt
-
