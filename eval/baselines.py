@@ -107,17 +107,24 @@ def _measure_all(data: Path, results: Path, *, rerank: bool, update: bool) -> It
             "write them with: python -m eval.baselines DATA --update"
         )
     for folder in chosen:
-        measured = _measure(folder, rerank=rerank)
-        if folder.name in known:
-            yield from figures(json.loads(known[folder.name].read_text(encoding="utf-8")), measured)
+        committed = (
+            json.loads(known[folder.name].read_text(encoding="utf-8")) if folder.name in known else None
+        )
+        # Figures of a sample are held to the same sample, which one seed draws.
+        asked = None if committed is None or update else committed.get("queries")
+        measured = _measure(folder, rerank=rerank, queries=asked)
+        if committed is not None:
+            yield from figures(committed, measured)
         if update:
             command = f"python -m eval.baselines {data} --update"
             write_json(results / f"{folder.name}.json", {"command": command, **measured})
 
 
-def _measure(folder: Path, *, rerank: bool) -> dict[str, Any]:
+def _measure(folder: Path, *, rerank: bool, queries: int | None) -> dict[str, Any]:
     """Measure the bundled models on one corpus."""
     dataset = load_beir(folder)
+    if queries is not None:
+        dataset = dataset.sample(queries)
     with Retriever.from_corpus(dataset.documents or ()) as retriever, bar(folder.name) as progress:
         return evaluate(dataset, retriever, rerank=rerank, progress=progress).to_dict()
 

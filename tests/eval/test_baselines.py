@@ -33,7 +33,7 @@ def run(tmp_path, monkeypatch):
 
     write_beir(tmp_path / "data" / "topics", topical_dataset())
     now = {"value": result(0.5, 0.4)}
-    monkeypatch.setattr(baselines, "_measure", lambda folder, *, rerank: now["value"])
+    monkeypatch.setattr(baselines, "_measure", lambda folder, *, rerank, queries: now["value"])
     app = typer.Typer()
     app.command()(baselines.main)
 
