@@ -46,10 +46,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None, help="where collections are written")
     parser.add_argument("--out", type=Path, default=Path("eval/results/scale.json"))
     parser.add_argument("--index", default="auto", help="vector index, as in RetrieverConfig")
-    parser.add_argument("--part", choices=["build", "search", "peers"], help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=["build", "search"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part is not None:
-        parts = {"build": _build, "search": _search, "peers": _peers}
+        parts = {"build": _build, "search": _search}
         print(json.dumps(parts[arguments.part](arguments.sizes[0], arguments.folder, arguments.index)))
         return
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="scale-"))
@@ -205,13 +205,6 @@ def _recall(retriever: Retriever, queries: Sequence[str], size: int) -> float:
         exact = collection.encoder.encode(collection.store.passage_texts(pids)) @ query
         hits += min(100, int((exact >= bound - 1e-5).sum()))
     return round(hits / (100 * len(queries)), 4)
-
-
-def _peers(size: int, folder: Path, index: str) -> dict[str, Any]:
-    """Do the same with model2vec, FAISS flat and bm25s: encode, index, write, read, ask."""
-    from eval.bench.scale_peers import build_peers
-
-    return build_peers(list(documents(size)), questions(_QUERIES), folder)
 
 
 if __name__ == "__main__":

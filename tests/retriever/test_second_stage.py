@@ -30,7 +30,9 @@ class SlowReranker(OverlapReranker):
 
 
 class CalibratedReranker(OverlapReranker):
-    config = {"calibration": {"slope": 10.0, "intercept": -5.0}}
+    def __init__(self):
+        super().__init__()
+        self.config = {"calibration": {"slope": 10.0, "intercept": -5.0}}
 
 
 def test_the_reranker_alone_orders_by_logit_and_ties_keep_the_first_stage():
