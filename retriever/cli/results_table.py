@@ -53,7 +53,7 @@ def timings_line(timings: SearchTimings) -> str:
     first = f"first stage {timings.first_stage_ms:.1f} ms"
     if not timings.reranked:
         return f"{first} · not reranked"
-    return f"{first} · cross-encoder {timings.rerank_ms:.0f} ms for {timings.reranked} candidates"
+    return f"{first} · reranker {timings.rerank_ms:.0f} ms for {timings.reranked} candidates"
 
 
 def _name(result: SearchResult, ids: bool) -> str:

@@ -32,7 +32,7 @@ def search(
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="At most this many results.")] = 10,
     depth: Annotated[
         int | None,
-        typer.Option(min=1, help="Candidates the cross-encoder reads.", show_default="as the collection"),
+        typer.Option(min=1, help="Candidates the reranker reads.", show_default="as the collection"),
     ] = None,
     filter_json: Annotated[
         str | None,
@@ -42,7 +42,7 @@ def search(
             help='Only documents whose metadata passes, as {"year": {"gte": 2020}}.',
         ),
     ] = None,
-    rerank: Annotated[bool, typer.Option(help="Let the cross-encoder decide the order.")] = True,
+    rerank: Annotated[bool, typer.Option(help="Let the reranker decide the order.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Ask a collection; every result shows what both stages thought of it."""
