@@ -28,7 +28,7 @@ def results_table(results: Sequence[SearchResult], *, title: str, ids: bool, wid
     table = Table(
         title=Text(printable(title), style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False
     )
-    for heading in ("final\nrank", "first stage\nrank", "\nscore", "cross-\nencoder"):
+    for heading in ("final\nrank", "first stage\nrank", "\nscore", "\nreranker"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("\ndocument", no_wrap=True)
     table.add_column("\nbest passage", no_wrap=True)
