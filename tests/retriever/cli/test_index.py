@@ -14,8 +14,12 @@ import pytest
 from retriever import Retriever
 
 # Each transaction takes a tenth of a second more: a signal finds the run in the middle on any machine.
+# A suite started in the background inherits an ignored Ctrl-C, so the handler is set again.
 PROGRAM = """
+import signal
 import time
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from retriever.cli.main import main
 from retriever.store.document_store import DocumentStore
 
