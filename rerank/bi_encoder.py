@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rerank.errors import MissingExtraError, ModelNotFoundError
 from rerank.protocol import FloatArray
+from rerank.sentence_models import load_sentence_model
 
 
 class BiEncoderReranker:
@@ -23,16 +23,9 @@ class BiEncoderReranker:
     """
 
     def __init__(self, model: str | Path, *, device: str | None = None, batch_size: int = 32) -> None:
-        try:
-            from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise MissingExtraError(
-                f"{model} is a sentence-transformers model; to run it: pip install 'two-stage-retriever[hf]'"
-            ) from error
-        try:
-            self._model: Any = SentenceTransformer(str(model), device=device, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelNotFoundError(f"no sentence encoder {str(model)!r} can be loaded: {error}") from error
+        self._model: Any = load_sentence_model(
+            "SentenceTransformer", model, device=device, called="sentence encoder"
+        )
         self._batch_size = batch_size
         self.name = str(model)
 

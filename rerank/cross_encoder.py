@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from rerank.errors import MissingExtraError, ModelError, ModelNotFoundError
+from rerank.errors import ModelError
 from rerank.protocol import FloatArray
+from rerank.sentence_models import load_sentence_model
 
 
 class CrossEncoderReranker:
@@ -24,16 +25,7 @@ class CrossEncoderReranker:
     """
 
     def __init__(self, model: str | Path, *, device: str | None = None, batch_size: int = 32) -> None:
-        try:
-            from sentence_transformers import CrossEncoder
-        except ImportError as error:
-            raise MissingExtraError(
-                f"{model} is a sentence-transformers model; to run it: pip install 'two-stage-retriever[hf]'"
-            ) from error
-        try:
-            self._model: Any = CrossEncoder(str(model), device=device, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelNotFoundError(f"no cross-encoder {str(model)!r} can be loaded: {error}") from error
+        self._model: Any = load_sentence_model("CrossEncoder", model, device=device, called="cross-encoder")
         _check_is_ranker(self._model, str(model))
         self._batch_size = batch_size
         self.name = str(model)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from retriever.cli.sources import Sources
 
 if TYPE_CHECKING:
     from retriever.encoder import VocabularyCoverage
 
 
 def coverage(
-    sources: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="SOURCE...",
-            help="Folders of text, Markdown, HTML or PDF; JSONL, CSV or Parquet files; BEIR folders.",
-            show_default=False,
-        ),
-    ],
+    sources: Sources,
     encoder: Annotated[
         str | None, typer.Option(help="Static encoder: a folder or hub id.", show_default="bundled")
     ] = None,

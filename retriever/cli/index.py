@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from retriever.cli.sources import Sources
 from retriever.errors import RetrieverError
 
 if TYPE_CHECKING:
@@ -20,14 +21,7 @@ _STOPPED = 130  # what shells report for a process stopped by Ctrl-C
 
 
 def index(
-    sources: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="SOURCE...",
-            help="Folders of text, Markdown, HTML or PDF; JSONL, CSV or Parquet files; BEIR folders.",
-            show_default=False,
-        ),
-    ],
+    sources: Sources,
     directory: Annotated[
         Path,
         typer.Option(
