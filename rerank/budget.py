@@ -30,7 +30,7 @@ WINDOWS = (
     384,
     512,
 )  # tokens, those below the model's own are tried when time is short
-SLICES = (4, 8, 16)  # pairs a slice: the first is small, because nothing is known of the machine yet
+SLICES = (4, 8, 10)  # pairs a slice: the first is small, because nothing is known of the machine yet
 MEMORY = 0.2  # weight of the newest measurement: follows a machine that gets busy within a few calls
 CAUTION = 1.25  # a slice is begun only if it would end in time were it this much slower than expected
 FIRST_GUESS = 0.06  # milliseconds a token before anything is measured: a slow laptop core
@@ -132,15 +132,18 @@ def score_within(
     *,
     budget_ms: float,
     cost: CostModel,
+    settled: Callable[[FloatArray], bool] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> BudgetedScores:
-    """Score the leading passages, as many as the budget allows.
+    """Score the leading passages, as many as the budget allows or as it takes.
 
     :param reranker: any; one with a window reads less of each passage when few would be reached otherwise.
     :param query: the question.
     :param passages: n texts, best candidates first.
-    :param budget_ms: milliseconds from the call to the return.
+    :param budget_ms: milliseconds from the call to the return; infinite where `settled` alone ends it.
     :param cost: what pairs cost here; keep one a reranker.
+    :param settled: asked after each slice with the logits so far; True ends the reading (see
+        `rerank.early_stopping`).
     :param clock: seconds, for tests.
     :return: the scores, and how deep they go.
     :raises InvalidInputError: if the budget is not a positive number.
@@ -162,6 +165,8 @@ def score_within(
         scores[done : done + size] = call(query, passages[done : done + size], **options)
         cost.learn(tokens[done : done + size], (clock() - began) * 1e3)
         done, slice_number = done + size, slice_number + 1
+        if settled is not None and settled(scores[:done]):
+            break
     return BudgetedScores(scores, done, window, (clock() - started) * 1e3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral, Real
 
 from retriever.errors import InvalidInputError, InvalidTypeError
 
@@ -24,7 +25,7 @@ def check_query(query: object) -> None:
 
 def check_count(name: str, value: object) -> None:
     """Refuse what is no whole number from 1."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):  # numpy's integers are welcome
         raise InvalidTypeError(f"{name} is a {type(value).__name__}, not a whole number")
     if value < 1:
         raise InvalidInputError(f"{name} is {value}; it must be at least 1")
@@ -34,7 +35,7 @@ def check_number(name: str, value: object, wanted: str, fits: Callable[[float], 
     """Refuse what is no number or out of range; None is fine."""
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidTypeError(f"{name} is a {type(value).__name__}, not a number")
-    if not fits(value):
+    if not fits(float(value)):
         raise InvalidInputError(f"{name} is {value}; give {wanted}")

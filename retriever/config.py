@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -80,10 +80,10 @@ class RetrieverConfig(BaseModel):
         default=BUNDLED,
         description="Cross-encoder: 'bundled', an ONNX or sentence-transformers folder, a hub id, or None.",
     )
-    depth: int = Field(
+    depth: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         default=50,
-        ge=1,
-        description="Documents reranked for a query. The cross-encoder's time grows with it.",
+        description="Documents reranked for a query; the time grows with it. 'auto' reads up to 50, and "
+        "stops when no other is likely to matter.",
     )
     budget_ms: float | None = Field(
         default=None,

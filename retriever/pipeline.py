@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from rerank.budget import CostModel
 from rerank.calibration import Calibration
+from rerank.early_stopping import StoppingRule
 from rerank.protocol import Reranker
 from retriever.arguments import check_count, check_number, check_query
 from retriever.collection import Collection, Progress
@@ -31,9 +33,18 @@ from retriever.errors import (
 )
 from retriever.first_stage import first_stage
 from retriever.loading import load_encoder, load_reranker
-from retriever.second_stage import Decision, calibration_of, decide, score_all, score_in_time
+from retriever.second_stage import (
+    AUTO_DEPTH,
+    Decision,
+    calibration_of,
+    decide,
+    score_all,
+    score_in_time,
+    stopping_rule,
+)
 from retriever.types import (
     Candidate,
+    Depth,
     Document,
     Filter,
     SearchOptions,
@@ -162,7 +173,7 @@ class Retriever:
         query: str,
         *,
         k: int = 10,
-        depth: int | None = None,
+        depth: Depth | None = None,
         filter: Filter | None = None,
         rerank: bool = True,
         budget_ms: float | None = None,
@@ -172,7 +183,8 @@ class Retriever:
 
         :param query: a question, a claim or keywords; not empty.
         :param k: at most this many results; fewer when the collection has fewer.
-        :param depth: how many candidates the cross-encoder reads; None takes the configuration's.
+        :param depth: how many candidates the cross-encoder reads; "auto" reads until no other is likely to
+            enter the first k, None takes the configuration's.
         :param filter: only documents whose metadata passes, for example `{"year": {"gte": 2020}}`.
         :param rerank: False leaves the order of the first stage.
         :param budget_ms: milliseconds for the whole search; the cross-encoder reads the best candidates first
@@ -246,7 +258,7 @@ class Retriever:
         queries: list[str],
         *,
         k: int = 10,
-        depth: int | None = None,
+        depth: Depth | None = None,
         filter: Filter | None = None,
         rerank: bool = True,
         budget_ms: float | None = None,
@@ -256,25 +268,31 @@ class Retriever:
         depth = self.config.depth if depth is None else depth
         budget_ms = self.config.budget_ms if budget_ms is None else budget_ms
         check_count("k", k)
-        check_count("depth", depth)
+        if depth != "auto":
+            check_count("depth", depth)
         check_number("budget_ms", budget_ms, "milliseconds above 0", lambda value: value > 0)
         check_number("min_probability", min_probability, "0 to 1", lambda value: 0 <= value <= 1)
         started = time.perf_counter()
+        most = AUTO_DEPTH if depth == "auto" else depth
         reranker = self.reranker if rerank else None
         calibration = calibration_of(reranker, needed=min_probability is not None)
         with self._collection.reading():
-            limit = k if reranker is None else max(k, depth)
+            limit = k if reranker is None else max(k, most)
             found = first_stage(self._collection, queries, limit=limit, filter=filter)
         found_at = time.perf_counter()
-        short = [candidates[:depth] for candidates in found]
-        logits = [np.empty(0, dtype=np.float32)] * len(queries)
-        if reranker is not None and budget_ms is None:
-            logits = score_all(reranker, queries, short)
-        elif reranker is not None and budget_ms is not None:
-            ends = started + budget_ms / 1e3
-            logits = self._score_until(ends, reranker, queries, short)
-        scored_at = time.perf_counter()
+        short = [candidates[:most] for candidates in found]
         weight = self._rerank_weight(reranker)
+        logits = [np.empty(0, dtype=np.float32)] * len(queries)
+        if reranker is not None and budget_ms is None and depth != "auto":
+            logits = score_all(reranker, queries, short)
+        elif reranker is not None:
+            ends = math.inf if budget_ms is None else started + budget_ms / 1e3
+            rules = [
+                stopping_rule(candidates, k, weight, reranker) if depth == "auto" else None
+                for candidates in short
+            ]
+            logits = self._score_until(ends, reranker, queries, short, rules)
+        scored_at = time.perf_counter()
         decisions = [decide(*pair, weight) for pair in zip(found, logits, strict=True)]
         results = [
             self._results(candidates, decision, calibration, k, min_probability)
@@ -286,13 +304,20 @@ class Retriever:
         return results, timings
 
     def _score_until(
-        self, ends: float, reranker: Reranker, queries: Sequence[str], found: Sequence[Sequence[Candidate]]
+        self,
+        ends: float,
+        reranker: Reranker,
+        queries: Sequence[str],
+        found: Sequence[Sequence[Candidate]],
+        rules: Sequence[StoppingRule | None],
     ) -> list[FloatArray]:
         """Score until a moment of the performance counter; each query gets an equal share of what is left."""
         logits = []
-        for position, (query, candidates) in enumerate(zip(queries, found, strict=True)):
+        for position, (query, candidates, rule) in enumerate(zip(queries, found, rules, strict=True)):
             left_ms = (ends - time.perf_counter()) * 1e3 / (len(queries) - position)
-            logits.append(score_in_time(reranker, query, candidates, left_ms=left_ms, cost=self._cost))
+            logits.append(
+                score_in_time(reranker, query, candidates, left_ms=left_ms, cost=self._cost, rule=rule)
+            )
         return logits
 
     def _results(

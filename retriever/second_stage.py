@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 
 from rerank.budget import CostModel, score_within
 from rerank.calibration import Calibration
+from rerank.early_stopping import StoppingRule
 from rerank.protocol import PairReranker, Reranker
 from retriever.errors import InvalidInputError, ModelError
 from retriever.fusion import blend
 from retriever.types import Candidate, StageScore
 
 FloatArray = NDArray[np.float32]
+
+AUTO_DEPTH = 50  # candidates that depth="auto" reads at most
+TOLERANCE = 0.2  # for rerankers that no stopping tolerance was fitted with
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +57,23 @@ def score_all(
 
 
 def score_in_time(
-    reranker: Reranker, query: str, candidates: Sequence[Candidate], *, left_ms: float, cost: CostModel
+    reranker: Reranker,
+    query: str,
+    candidates: Sequence[Candidate],
+    *,
+    left_ms: float,
+    cost: CostModel,
+    rule: StoppingRule | None,
 ) -> FloatArray:
-    """Score the first candidates, as many as the time left allows.
+    """Score the first candidates, as many as the time left allows and the rule finds worth it.
 
     :return: logits of those that were scored; the others come after them.
     """
     if left_ms <= 0:
         return np.empty(0, dtype=np.float32)
     texts = [candidate.rerank_text for candidate in candidates]
-    bought = score_within(reranker, query, texts, budget_ms=left_ms, cost=cost)
+    settled = None if rule is None else rule.settled
+    bought = score_within(reranker, query, texts, budget_ms=left_ms, cost=cost, settled=settled)
     return _checked(reranker, bought.scores[: bought.scored], bought.scored)
 
 
@@ -84,6 +95,13 @@ def decide(candidates: Sequence[Candidate], logits: FloatArray, weight: float) -
     # Shifted, so that scores fall in the order of ranks over the whole list.
     below = fused[depth:] - fused[depth - 1 : depth] + scores.min()
     return Decision([*order, *range(depth, len(candidates))], np.concatenate([scores, below]), reranked)
+
+
+def stopping_rule(candidates: Sequence[Candidate], k: int, weight: float, reranker: Reranker) -> StoppingRule:
+    """Make the rule that ends the reading of one query's candidates."""
+    fused = np.asarray([candidate.fused.score for candidate in candidates], dtype=np.float32)
+    tolerance = getattr(reranker, "config", {}).get("stopping_tolerance", TOLERANCE)
+    return StoppingRule(fused, min(k, max(len(fused), 1)), weight, float(tolerance))
 
 
 def calibration_of(reranker: Reranker | None, *, needed: bool) -> Calibration | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 Metadata = Mapping[str, Any]
 Filter = Mapping[str, Any]
@@ -160,11 +160,14 @@ class WriteSummary:
         )
 
 
+Depth = int | Literal["auto"]  # candidates read; "auto" stops when no other is likely to matter
+
+
 class SearchOptions(TypedDict, total=False):
     """What a search can be told; `Retriever.search` explains each."""
 
     k: int
-    depth: int | None
+    depth: Depth | None
     filter: Filter | None
     rerank: bool
     budget_ms: float | None

@@ -1,8 +1,8 @@
-"""Fit what a reranker's folder keeps beside its weights: its share in the blend, and its calibration.
+"""Fit what a reranker's folder keeps beside its weights: share in the blend, calibration, and when to stop.
 
     python -m eval.bench.rerank_fit --lists lists.jsonl.gz --reranker retriever/models/reranker
 
-Both are fitted on lists that the training held out (the first `--held-out` of the file), each query reranked
+All are fitted on lists that the training held out (the first `--held-out` of the file), each query reranked
 over this project's own first stage in the pool of its source. The evaluation corpora are not looked at.
 """
 
@@ -27,6 +27,8 @@ from retriever import Retriever, RetrieverConfig
 from retriever.types import Document
 
 DEPTH = 50
+TOLERANCES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+STOPPING_LOSS = 0.002  # share of the nDCG that early stopping may cost on the lists it is fitted on
 WEIGHTS = np.round(np.arange(0.0, 1.01, 0.05), 2)
 
 
@@ -96,6 +98,31 @@ def fit_calibration(
     return fitted, expected_calibration_error(fitted.probability(x), y)
 
 
+def fit_stopping(
+    lists: Sequence[ShortLists], logits: Sequence[Mapping[str, FloatArray]], weight: float
+) -> tuple[float, dict[str, tuple[float, float]]]:
+    """Choose how many risers `depth="auto"` may expect and still stop: the most that costs next to nothing.
+
+    :param lists: short lists by source.
+    :param logits: of their candidates.
+    :param weight: share of the reranker in the blend.
+    :return: the tolerance, and for each one tried the mean nDCG@10 and the share of the pairs read.
+    """
+    whole = float(np.mean([some.ndcg(scored, weight) for some, scored in zip(lists, logits, strict=True)]))
+    pairs = sum(len(scores) for some in lists for scores in some.scores.values())
+    tried: dict[float, tuple[float, float]] = {}
+    for tolerance in TOLERANCES:
+        gained, read = [], 0
+        for some, scored in zip(lists, logits, strict=True):
+            depths = some.settled(scored, weight, tolerance)
+            gained.append(some.ndcg(scored, weight, depths))
+            read += sum(depths.values())
+        tried[tolerance] = (float(np.mean(gained)), read / pairs)
+    kept = [tolerance for tolerance, (value, _) in tried.items() if value >= whole * (1 - STOPPING_LOSS)]
+    chosen = max(kept, default=min(TOLERANCES))
+    return chosen, {str(key): (round(value, 4), round(share, 3)) for key, (value, share) in tried.items()}
+
+
 def main() -> None:
     """Read the options, fit, and write into the folder's config.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -109,9 +136,14 @@ def main() -> None:
     logits = [some.logits(reranker) for some in lists]
     weight, tried = fit_weight(lists, logits)
     calibration, error = fit_calibration(lists, logits)
+    tolerance, stops = fit_stopping(lists, logits, weight)
     path = options.reranker / "config.json"
     config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    config |= {"recommended_weight": weight, "calibration": calibration.to_dict()}
+    config |= {
+        "recommended_weight": weight,
+        "calibration": calibration.to_dict(),
+        "stopping_tolerance": tolerance,
+    }
     path.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     by_source = {
         some.name: {"first_stage": round(some.ndcg(), 4), "blend": round(some.ndcg(scored, weight), 4)}
@@ -121,6 +153,7 @@ def main() -> None:
         "weight": weight,
         "by_weight": tried,
         "calibration_error": round(error, 4),
+        "stopping": {"tolerance": tolerance, "ndcg_and_share_read": stops},
         "by_source": by_source,
     }
     Console().print_json(json.dumps(report))

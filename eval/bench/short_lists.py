@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from eval.datasets import Dataset
 from eval.metrics import score
+from rerank.early_stopping import StoppingRule
 from rerank.protocol import PairReranker
 from retriever import Retriever
 from retriever.fusion import blend
@@ -71,18 +72,39 @@ class ShortLists:
         return dict(zip(self.texts, np.split(flat, ends), strict=True))
 
     def ndcg(
-        self, logits: Mapping[str, FloatArray] | None = None, weight: float = 1.0, depth: int | None = None
+        self,
+        logits: Mapping[str, FloatArray] | None = None,
+        weight: float = 1.0,
+        depth: int | Mapping[str, int] | None = None,
     ) -> float:
         """Measure nDCG@10.
 
         :param logits: of every candidate; None leaves the first stage's order.
         :param weight: share of the reranker in the blend of z-scores.
-        :param depth: leading candidates that are reranked; None for all.
+        :param depth: leading candidates that are reranked, of every query or of each; None for all.
         :return: the mean over the queries.
         """
         return score(
-            self.qrels, {name: self._order(name, logits, weight, depth) for name in self.ids}, ["nDCG@10"]
+            self.qrels,
+            {
+                name: self._order(name, logits, weight, depth[name] if isinstance(depth, Mapping) else depth)
+                for name in self.ids
+            },
+            ["nDCG@10"],
         ).mean("nDCG@10")
+
+    def settled(self, logits: Mapping[str, FloatArray], weight: float, tolerance: float) -> dict[str, int]:
+        """Where `depth="auto"` would stop reading each list.
+
+        :param logits: of every candidate.
+        :param weight: share of the reranker in the blend.
+        :param tolerance: see `rerank.early_stopping.StoppingRule`.
+        :return: query id to passages read.
+        """
+        return {
+            name: StoppingRule(scores, min(10, len(scores)), weight, tolerance).depth(logits[name])
+            for name, scores in self.scores.items()
+        }
 
     def _order(
         self, name: str, logits: Mapping[str, FloatArray] | None, weight: float, depth: int | None

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.recipes.minimal_pairs import composed, disturbed
+from rerank.recipes.relations import bound, related
 from rerank.recipes.sources import (
     LISTS,
     POOL,
@@ -26,12 +27,14 @@ from rerank.recipes.sources import (
     pairs_of_paragraphs,
     read_pairs,
     sense_groups,
+    word_glosses,
 )
 from rerank.train.lists import RankingList, write_lists
 from rerank.train.negatives import draw_negatives
 from rerank.train.teachers import TeacherVectors
 
-COMPOSED, DISTURBED, SENSES = 6_000, 1_800, 900
+# Short lists cost a tenth of a mined one, and an order of words takes many to learn.
+COMPOSED, RELATED, BOUND, DISTURBED, SENSES = 2_400, 3_600, 600, 1_800, 900
 Vectors = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
@@ -67,7 +70,8 @@ def mined_lists(
         lexical = index.get_scores(words) if words else np.zeros(len(pool), np.float32)
         ranking = np.argsort(-(_z(cosine) + _z(lexical)), kind="stable")
         chosen = [place[positive]]
-        chosen += draw_negatives(ranking, positives=relevant[query], teacher=cosine, rng=rng)
+        likeness = rows @ rows[place[positive]]
+        chosen += draw_negatives(ranking, positives=relevant[query], likeness=likeness, rng=rng)
         if len(chosen) < 2:
             continue
         yield RankingList(
@@ -80,7 +84,7 @@ def mined_lists(
 
 
 def structure_lists(data: Path, rng: np.random.Generator) -> Iterator[RankingList]:
-    """Make the lists whose passages share their words: composed, disturbed, and senses of a word.
+    """Make the lists whose passages share their words: made from frames, sentences and senses.
 
     :param data: folder of the training pairs.
     :param rng: draws.
@@ -89,10 +93,16 @@ def structure_lists(data: Path, rng: np.random.Generator) -> Iterator[RankingLis
     for _ in range(COMPOSED):
         sort, (query, passages) = composed(rng)
         yield _one_right(query, passages, f"composed-{sort}")
+    for _ in range(RELATED):
+        kind, (query, passages) = related(rng)
+        yield _one_right(query, passages, f"related-{kind}")
+    glosses = word_glosses(data / "wordnet_glosses.jsonl.gz")
+    for _ in range(BOUND):
+        yield _one_right(*bound(glosses, rng), "bound")
     for query, passages in sense_groups(data / "wordnet_glosses.jsonl.gz", rng, SENSES):
         yield _one_right(query, passages, "senses")
     made = 0
-    for _, text in pairs_of_paragraphs(data / "enwiki_passages.jsonl.gz", rng)["sentence"] * 2:
+    for _, text in pairs_of_paragraphs(data / "enwiki_passages.jsonl.gz", rng)["sentence"] * 4:
         sentences = SENTENCE_END.split(text.partition("\n")[2])
         at = int(rng.integers(len(sentences)))
         wrong = disturbed(sentences[at], rng)

@@ -31,6 +31,7 @@ SENTENCES, KEYWORDS = 1_500, 900  # lists made from plain Wikipedia paragraphs
 POOL = 8_000  # passages that a file's negatives are mined from, at most
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 WORD = re.compile(r"[A-Za-z][A-Za-z'-]{2,}")
+LONGEST_GLOSS = 90  # characters
 SHORTEST = 20  # characters; below this a text says too little to be a passage
 LONGEST = 900  # characters kept of a passage: more than the model reads of it in training
 
@@ -113,6 +114,19 @@ def sense_groups(path: Path, rng: np.random.Generator, count: int) -> Iterator[t
         others = sorted(set(glosses[lemma]) - {gloss})
         picked = [others[row] for row in rng.permutation(len(others))[:4]]
         yield usable[place], [f"{lemma}: {text}" for text in (gloss, *picked)]
+
+
+def word_glosses(path: Path) -> list[Pair]:
+    """Read words with what they mean, where that is short.
+
+    :param path: the WordNet pairs.
+    :return: (word, gloss).
+    """
+    return [
+        (row["query"], row["positive"])
+        for row in _rows(path)
+        if SHORTEST <= len(row["positive"]) <= LONGEST_GLOSS and ": " not in row["positive"]
+    ]
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

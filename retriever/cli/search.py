@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -24,6 +24,17 @@ def _parse_filter(text: str | None) -> dict[str, Any] | None:
     return value
 
 
+def _parse_depth(text: str | None) -> int | Literal["auto"] | None:
+    """Read a depth; anything but a number from 1 or "auto" is wrong use."""
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"--depth is {text!r}; give a number from 1, or auto")
+    return int(text)
+
+
 def search(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="The collection's folder.", show_default=False)
@@ -31,8 +42,12 @@ def search(
     query: Annotated[str, typer.Argument(help="A question, a claim or keywords.", show_default=False)],
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="At most this many results.")] = 10,
     depth: Annotated[
-        int | None,
-        typer.Option(min=1, help="Candidates the reranker reads.", show_default="as the collection"),
+        str | None,
+        typer.Option(
+            metavar="NUMBER|auto",
+            help="Candidates the reranker reads; auto stops when no other is likely to matter.",
+            show_default="as the collection",
+        ),
     ] = None,
     filter_json: Annotated[
         str | None,
@@ -42,18 +57,36 @@ def search(
             help='Only documents whose metadata passes, as {"year": {"gte": 2020}}.',
         ),
     ] = None,
+    budget_ms: Annotated[
+        float | None,
+        typer.Option(
+            "--budget-ms",
+            min=1,
+            help="Milliseconds for the reranker; it reads as deep as they allow.",
+            show_default="as the collection",
+        ),
+    ] = None,
+    min_probability: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Leave out what is less likely relevant than this.", show_default="all"
+        ),
+    ] = None,
     rerank: Annotated[bool, typer.Option(help="Let the reranker decide the order.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Ask a collection; every result shows what both stages thought of it."""
-    chosen = _parse_filter(filter_json)
+    chosen, deep = _parse_filter(filter_json), _parse_depth(depth)
     from retriever.cli.console import out, print_json
     from retriever.cli.opening import open_collection, warm_up
     from retriever.cli.results_table import results_table, timings_line
 
     with open_collection(directory) as retriever:
         loaded = warm_up(retriever, rerank=rerank)
-        results, timings = retriever.search_timed(query, k=k, depth=depth, filter=chosen, rerank=rerank)
+        results, timings = retriever.search_timed(
+            query, k=k, depth=deep, filter=chosen, rerank=rerank,
+            budget_ms=budget_ms, min_probability=min_probability,
+        )  # fmt: skip
     if as_json:
         print_json(
             {

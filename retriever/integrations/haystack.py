@@ -23,7 +23,7 @@ from retriever.integrations.haystack_filters import to_filter
 from retriever.integrations.reranking import best_first, load_by_name, reranker_of
 from retriever.integrations.result_fields import checked_content, fields, text_and_span
 from retriever.pipeline import Retriever
-from retriever.types import SearchResult
+from retriever.types import Depth, SearchResult
 
 
 @component
@@ -49,7 +49,7 @@ class TwoStageRetriever:
         retriever: Retriever | str | Path,
         top_k: int = 10,
         filters: dict[str, Any] | None = None,
-        depth: int | None = None,
+        depth: Depth | None = None,
         rerank: bool = True,
         content: str = "passage",
         filter_policy: str | FilterPolicy = FilterPolicy.REPLACE,

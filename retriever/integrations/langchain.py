@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from retriever.integrations.extras import missing_extra
 
@@ -26,7 +26,7 @@ from retriever.encoder import StaticEncoder
 from retriever.integrations.reranking import best_first, load_by_name, reranker_of
 from retriever.integrations.result_fields import Content, fields, text_and_span
 from retriever.pipeline import Retriever
-from retriever.types import SearchResult
+from retriever.types import Depth, SearchResult
 
 
 class TwoStageRetriever(BaseRetriever):
@@ -46,7 +46,7 @@ class TwoStageRetriever(BaseRetriever):
 
     retriever: Retriever
     k: int = Field(default=10, ge=1)
-    depth: int | None = Field(default=None, ge=1)
+    depth: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
     filter: dict[str, Any] | None = None
     rerank: bool = True
     content: Content = "passage"
@@ -77,7 +77,7 @@ class TwoStageRetriever(BaseRetriever):
         self,
         *,
         k: int | None = None,
-        depth: int | None = None,
+        depth: Depth | None = None,
         filter: dict[str, Any] | None = None,
         rerank: bool | None = None,
     ) -> dict[str, Any]:

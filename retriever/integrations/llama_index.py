@@ -34,7 +34,7 @@ from retriever.integrations.llama_index_filters import to_filter
 from retriever.integrations.reranking import best_first, load_by_name, reranker_of
 from retriever.integrations.result_fields import checked_content, fields, text_and_span
 from retriever.pipeline import Retriever
-from retriever.types import Filter, SearchResult
+from retriever.types import Depth, Filter, SearchResult
 
 _HIDDEN = ["retrieval"]  # scores are for programs, not for embedding or prompting
 
@@ -62,7 +62,7 @@ class TwoStageRetriever(BaseRetriever):
         retriever: Retriever,
         *,
         similarity_top_k: int = 10,
-        depth: int | None = None,
+        depth: Depth | None = None,
         filters: MetadataFilters | Filter | None = None,
         rerank: bool = True,
         content: str = "passage",

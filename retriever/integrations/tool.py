@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from retriever.errors import InvalidInputError, RetrieverError
 from retriever.integrations.citations import MIN_BUDGET, cite, token_counter
 from retriever.pipeline import Retriever
-from retriever.types import Filter
+from retriever.types import Depth, Filter
 
 MAX_K = 50  # more sources than a model reads with care
 
@@ -52,7 +52,7 @@ class RetrieverTool:
         description: str = DESCRIPTION,
         k: int = 5,
         max_tokens: int = 2000,
-        depth: int | None = None,
+        depth: Depth | None = None,
         filter: Filter | None = None,
         rerank: bool = True,
     ) -> None:

@@ -69,13 +69,15 @@ class SearchOptions(_Body):
 
     collection: str | None = Field(default=None, description="Its name; not needed where there is one.")
     k: int = Field(default=10, ge=1, description="At most this many results.")
-    depth: int | None = Field(default=None, ge=1, description="Candidates the cross-encoder reads.")
+    depth: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        default=None, description="Candidates the reranker reads; 'auto' stops when no other matters."
+    )
     filter: FilterObject | None = Field(
         default=None, description='On metadata, as {"lang": "en", "year": {"gte": 2020}}.'
     )
-    rerank: bool | None = Field(default=None, description="Whether the cross-encoder decides the order.")
+    rerank: bool | None = Field(default=None, description="Whether the reranker decides the order.")
     budget_ms: float | None = Field(
-        default=None, gt=0, description="Milliseconds for the search; the cross-encoder stops in time."
+        default=None, gt=0, description="Milliseconds for the search; the reranker stops in time."
     )
     min_probability: float | None = Field(
         default=None, ge=0, le=1, description="Drop what is less likely relevant, and what was not read."

@@ -126,7 +126,7 @@ def _check_limits(context: Context, options: SearchOptions) -> None:
         ("k", options.k, settings.max_k),
         ("depth", options.depth, settings.max_depth),
     ):
-        if value is not None and value > limit:
+        if isinstance(value, int) and value > limit:
             raise InvalidInputError(f"{name} is {value}; this server takes up to {limit}")
 
 

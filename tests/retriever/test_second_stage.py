@@ -29,6 +29,13 @@ class SlowReranker(OverlapReranker):
         return super().score_pairs(pairs)
 
 
+class AgreeingReranker:
+    """Counts the query's words, as BM25 nearly does."""
+
+    def score(self, query, passages):
+        return np.array([passage.split().count(query) for passage in passages], dtype=np.float32)
+
+
 class CalibratedReranker(OverlapReranker):
     def __init__(self):
         super().__init__()
@@ -55,8 +62,12 @@ def test_nothing_read_is_the_first_stage():
 
 def test_no_time_left_reads_nothing():
     cost = CostModel(None)
-    assert len(score_in_time(OverlapReranker(), "q", short_list(1, 2), left_ms=0.0, cost=cost)) == 0
-    assert len(score_in_time(OverlapReranker(), "q", short_list(1, 2), left_ms=-5.0, cost=cost)) == 0
+    assert (
+        len(score_in_time(OverlapReranker(), "q", short_list(1, 2), left_ms=0.0, cost=cost, rule=None)) == 0
+    )
+    assert (
+        len(score_in_time(OverlapReranker(), "q", short_list(1, 2), left_ms=-5.0, cost=cost, rule=None)) == 0
+    )
 
 
 def test_a_budget_stops_in_time_and_keeps_the_rest_in_order(make):
@@ -82,6 +93,17 @@ def test_a_budget_in_the_configuration(make):
     retriever.search("cat")
     assert retriever.search_timed("cat")[1].reranked < 60
     assert len(retriever.search_batch(["cat", "number"], k=3)) == 2
+
+
+def test_auto_depth_stops_reading_when_nothing_else_matters(make):
+    docs = [(f"d{i}", "cat " * (60 - i) + "dog " * i) for i in range(60)]
+    retriever = make(docs, reranker=AgreeingReranker())
+    results, timings = retriever.search_timed("cat", k=3, depth="auto")
+    assert 3 <= timings.reranked < 50
+    assert [found.id for found in results] == [found.id for found in retriever.search("cat", k=3, depth=50)]
+    assert len(make(docs, reranker=AgreeingReranker(), depth="auto").search("cat", k=5)) == 5
+    assert len(retriever.search_batch(["cat", "dog"], k=2, depth="auto")) == 2
+    assert retriever.search("cat", k=3, depth="auto", budget_ms=5000)
 
 
 def test_results_carry_a_probability_and_can_be_cut_by_it(make):

@@ -36,6 +36,22 @@ def test_without_reranking(run, collection):
     assert "not reranked" in run("search", collection, "cat", "--no-rerank").output
 
 
+def test_auto_depth_a_budget_and_a_probability(run, collection):
+    answer = json.loads(run("search", collection, "cat", "--depth", "auto", "--json").stdout)
+    assert 1 <= answer["reranked"] <= 50
+    assert json.loads(run("search", collection, "cat", "--budget-ms", 5000, "--json").stdout)["results"]
+    uncalibrated = run("search", collection, "cat", "--min-probability", 0.5)
+    assert uncalibrated.exit_code == 1
+    assert "fitted calibration" in uncalibrated.stderr
+
+
+@pytest.mark.parametrize("depth", ["0", "-1", "deep", "1.5"])
+def test_a_depth_that_is_none_is_wrong_use(run, collection, depth):
+    result = run("search", collection, "cat", "--depth", depth)
+    assert result.exit_code == 2
+    assert "--depth is" in result.stderr
+
+
 def test_filter(run, collection):
     answer = json.loads(run("search", collection, "cat", "--filter", '{"format": "html"}', "--json").stdout)
     assert [found["id"] for found in answer["results"]] == ["storm.html"]
