@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +13,8 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from retriever.collection_info import CollectionInfo
+from retriever.collection_lexical import LEXICAL, CollectionLexical
+from retriever.collection_vectors import VECTORS, CollectionVectors
 from retriever.config import RetrieverConfig
 from retriever.encoder import StaticEncoder
 from retriever.errors import (
@@ -25,29 +24,23 @@ from retriever.errors import (
     ConfigError,
     CorruptCollectionError,
 )
-from retriever.index.engines import load_engine
-from retriever.index.flat import FlatIndex
 from retriever.index.protocol import VectorIndex
-from retriever.index.settling import Settling
-from retriever.index.tuning import pseudo_queries
 from retriever.lexical.bm25_index import BM25Index
-from retriever.preparation import BATCH, Preparation, Prepared, batches, select, stored
+from retriever.preparation import BATCH, Preparation, Prepared, select, stored
 from retriever.read_write_lock import ReadWriteLock
 from retriever.store.derived_files import read_derived, write_derived
 from retriever.store.document_store import Change, DocumentStore
 from retriever.store.manifest import (
     FORMAT_VERSION,
-    IndexState,
     Manifest,
     disk_error,
     read_manifest,
-    read_state,
-    write_atomically,
     write_manifest,
 )
 from retriever.store.passage_table import PassageTable
 from retriever.store.seal import break_seal, check_seal, check_segments, write_seal
 from retriever.types import Document, Filter, WriteSummary
+from retriever.write_stream import write_stream
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of documents done and, where known, of all."""
@@ -55,13 +48,8 @@ Progress = Callable[[int, int | None], None]
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-_DATABASE, _VECTORS, _LEXICAL, _PASSAGES, _LOCK = "documents.sqlite", "vectors", "lexical", "passages", "lock"
-_AHEAD = 3  # batches read before the first of them is written; more would only take memory
-_REPLAYED = 2048  # passages encoded at once when an index is behind
-_SAMPLE = 2048  # passages; leaves 1.6 % of error on a standard deviation
+_DATABASE, _PASSAGES, _LOCK = "documents.sqlite", "passages", "lock"
 _PERSIST_EVERY = 100_000  # passages; replaying that many after a crash takes seconds
-_COMMIT_CHANGES = 1000  # passages; a commit of the lexical index takes tens of milliseconds however few
-_COMMIT_SECONDS = 1.0  # until other processes see a change
 _INDEX_FIELDS_FROM = 20_000  # passages; before that, a filter reads all metadata in a few milliseconds
 
 
@@ -76,8 +64,6 @@ class Collection:
     :param encoder: makes the vectors.
     """
 
-    _settling: Settling | None = None
-
     def __init__(self, path: Path | None, config: RetrieverConfig, encoder: StaticEncoder) -> None:
         self.path = path
         self.config = config
@@ -89,21 +75,10 @@ class Collection:
         self._closed = False
         self._preparation = Preparation(config, encoder)
         self.store = DocumentStore(None if path is None else path / _DATABASE)
-        self.vectors: VectorIndex | None = None
-        self.lexical: BM25Index | None = None
-        self._seq = self._vector_seq = self._lexical_seq = 0
-        self._persisted_seq = self._unpersisted = 0
-        self._uncommitted = False
-        self._committed_at = 0.0
+        self._vectors = CollectionVectors(self.store, config, encoder) if config.dense else None
+        self._lexical: CollectionLexical | None = None
+        self._seq = self._persisted_seq = self._unpersisted = 0
         self._filtered_fields: list[str] = []
-        self._sample: tuple[int, FloatArray] = 0, np.empty((0, encoder.dimensions), dtype=np.float32)
-        self._settling = Settling(
-            config,
-            encoder.dimensions,
-            encode=self._encode_passages,
-            sample=lambda size, seed: self.store.sample(size, seed=seed),
-            queries=self._pseudo_queries,
-        )
         try:
             self._load()
         except BaseException:
@@ -194,26 +169,27 @@ class Collection:
             self._check_open()
             yield
 
+    @property
+    def vectors(self) -> VectorIndex | None:
+        """The vector index; None where the dense half is off."""
+        return None if self._vectors is None else self._vectors.index
+
+    @property
+    def lexical(self) -> BM25Index | None:
+        """The BM25 index; None where the lexical half is off."""
+        return None if self._lexical is None else self._lexical.index
+
     def dense_spread(self, queries: FloatArray) -> FloatArray:
-        """Return the standard deviation of each query's similarities over the collection.
-
-        Taken over a fixed sample of passages, which is drawn again when the collection has doubled or halved.
-
-        :param queries: query vectors, shape (m, d).
-        :return: shape (m,).
-        """
-        total = self.store.count_passages()
-        drawn_at, sample = self._sample
-        if not drawn_at / 2 < total < drawn_at * 2:
-            sample = self._encode_passages(self.store.sample(_SAMPLE, seed=0))
-            self._sample = total, sample
-        spread: FloatArray = (queries @ sample.T).std(axis=1)
-        return spread
+        """Return the standard deviation of each query's similarities over the collection, shape (m,)."""
+        if self._vectors is None:
+            return np.zeros(len(queries), dtype=np.float32)
+        return self._vectors.spread(queries)
 
     def info(self) -> CollectionInfo:
         """Return what the collection holds and how its vectors are searched."""
         with self.reading():
-            vectors, settling = self.vectors, self._settling
+            vectors = self.vectors
+            settling = None if self._vectors is None else self._vectors.settling
             measured = None if settling is None else settling.measured
             exact = vectors is not None and vectors.name == "flat"
             return CollectionInfo(
@@ -233,23 +209,13 @@ class Collection:
                 changes=self._seq,
             )
 
-    def _encode_passages(self, pids: IntArray) -> FloatArray:
-        """Return the vectors of passages, made again from their texts."""
-        return self.encoder.encode(self.store.passage_texts(pids))
-
-    def _pseudo_queries(self, pids: IntArray) -> FloatArray:
-        return self.encoder.encode(pseudo_queries(self.store.titles_and_openings(pids)))
-
     def _behind(self) -> bool:
         """Tell whether a write was interrupted between the store and an index."""
-        wanted = self._seq
-        return (self.vectors is not None and self._vector_seq < wanted) or (
-            self.lexical is not None and self._lexical_seq < wanted
-        )
+        return any(half is not None and half.seq < self._seq for half in (self._vectors, self._lexical))
 
     def _unseen(self) -> bool:
         """Tell whether there are changes that BM25 shows only after a commit."""
-        return self._uncommitted and self.lexical is not None and not self.lexical.visible
+        return self._lexical is not None and self._lexical.unseen
 
     def _others_wrote(self) -> bool:
         """Tell whether another process has changed the store since this one looked."""
@@ -258,12 +224,8 @@ class Collection:
     def _see_others(self) -> None:
         """Note how far other processes have brought the store and the lexical index."""
         self._seq = self.store.refresh()
-        if self.path is None or self.lexical is None:
-            return
-        state = read_state(self.path / f"{_LEXICAL}.json")
-        # The state is written after the commit, so what is read now holds at least as much.
-        self.lexical.reload()
-        self._lexical_seq = 0 if state is None else state.seq
+        if self.path is not None and self._lexical is not None:
+            self._lexical.see_others()
 
     # Writing
 
@@ -290,43 +252,13 @@ class Collection:
             summary = self._write_prepared(self._prepare(list(docs), replace), replace=replace)
             progress(total, total)
         else:
-            summary = self._write_stream(docs, replace, total, progress)
+            summary = write_stream(
+                docs,
+                prepare=lambda batch: self._prepare(batch, replace),
+                write=lambda batch: self._write_prepared(batch, replace=replace),
+                done=lambda count: progress(count, total),
+            )
         self.settle()
-        return summary
-
-    def _write_stream(
-        self, docs: Iterable[Document], replace: bool, total: int | None, progress: Progress
-    ) -> WriteSummary:
-        """Read in this thread, encode in a second and write in a third."""
-        waiting: deque[Future[WriteSummary]] = deque()
-        summary, done = WriteSummary(), 0
-        stopped = threading.Event()
-
-        def write_when_ready(prepared: Future[Prepared]) -> WriteSummary:
-            batch = prepared.result()
-            # After a failure nothing that was read later may be written.
-            return WriteSummary() if stopped.is_set() else self._write_prepared(batch, replace=replace)
-
-        with ThreadPoolExecutor(1) as preparing, ThreadPoolExecutor(1) as writing:
-            try:
-                for batch in batches(docs):
-                    waiting.append(
-                        writing.submit(write_when_ready, preparing.submit(self._prepare, batch, replace))
-                    )
-                    if len(waiting) > _AHEAD:
-                        written = waiting.popleft().result()
-                        summary, done = summary + written, done + written.total
-                        progress(done, total)
-            finally:
-                # What was read before an error or Ctrl-C is still written.
-                while waiting:
-                    try:
-                        written = waiting.popleft().result()
-                    except BaseException:
-                        stopped.set()
-                        raise
-                    summary, done = summary + written, done + written.total
-                    progress(done, total)
         return summary
 
     def check_new(self, docs: Sequence[Document]) -> None:
@@ -389,31 +321,18 @@ class Collection:
 
     def _apply(self, change: Change, vectors: FloatArray, texts: Sequence[str]) -> None:
         """Bring both indexes up to a change; a failure in between is made good by `follow`."""
-        if self.vectors is not None:
-            self.vectors.remove(change.removed)
-            if len(change.added):
-                self.vectors.add(change.added, vectors)
-            self._vector_seq = change.seq
-            self._grow()
-        if self.lexical is not None:
-            self._uncommitted = True
-            self.lexical.remove(change.removed)
-            self.lexical.add(change.added, texts)
-            self._lexical_seq = change.seq
-
-    def _grow(self) -> None:
-        """Change the kind of vector index when the collection has outgrown it."""
-        if self.vectors is not None and self._settling is not None:
-            self.vectors = self._settling.grown(self.vectors)
+        if self._vectors is not None:
+            self._vectors.apply(change, vectors)
+        if self._lexical is not None:
+            self._lexical.apply(change, texts)
 
     def settle(self) -> None:
         """Tune the vector index, and index metadata fields, when the collection has grown enough for that."""
-        if self.vectors is not None and self._settling is not None:
+        if self._vectors is not None:
             with self._writing:
-                before = self._settling.measured
                 with self._lock.writing():
-                    self.vectors = self._settling.rested(self.vectors)
-                if self._settling.measured is not before:
+                    changed = self._vectors.settle()
+                if changed:
                     self._persisted_seq = min(self._persisted_seq, self._seq - 1)
         if not self._filtered_fields and self.store.count_passages() >= _INDEX_FIELDS_FROM:
             with self._writing:
@@ -443,77 +362,29 @@ class Collection:
         with self._lock.writing():
             if self._file_lock is None and self.path is not None:
                 self._see_others()
-            if self.vectors is not None and self._vector_seq < self._seq:
-                self.recovered += self._replay_vectors(self.vectors)
-            if self.lexical is not None and self._lexical_seq < self._seq:
-                self._repair_lexical(self.lexical)
-            if self._unseen():
-                self._commit()
+            if self._vectors is not None and self._vectors.seq < self._seq:
+                replayed = self._vectors.replay(self._seq)
+                self.recovered += replayed
+                self._unpersisted += replayed
+            if self._lexical is not None and self._lexical.seq < self._seq:
+                self._repair_lexical(self._lexical)
+            if self._lexical is not None and self._lexical.unseen:
+                self._lexical.commit()
 
-    def _repair_lexical(self, lexical: BM25Index) -> None:
+    def _repair_lexical(self, lexical: CollectionLexical) -> None:
         """Replay what a writer that is gone left undone; one that is at work will do it itself."""
         held = self._file_lock is not None
         if not self._try_become_writer():
             return
-        if self._lexical_seq < self._seq:
-            self.recovered = max(self.recovered, self._replay_lexical(lexical))
-            self._commit()
+        if lexical.seq < self._seq:
+            self.recovered = max(self.recovered, lexical.replay(self._seq))
+            lexical.commit()
         if not held and self.path is not None:
             self.stop_writing()
 
-    def _commit(self) -> None:
-        """Make the lexical index's changes durable and visible, then note how far it has come."""
-        if self.lexical is not None:
-            self.lexical.commit()
-            self._uncommitted = False
-            self._committed_at = time.monotonic()
-            self._write_lexical_state()
-
     def _commit_in_time(self) -> None:
-        """Let the lexical index take in what it shows from memory, while searches go on."""
-        lexical = self.lexical
-        if self.path is None or lexical is None or not lexical.visible or not self._uncommitted:
-            return
-        if lexical.uncommitted < _COMMIT_CHANGES and time.monotonic() - self._committed_at < _COMMIT_SECONDS:
-            return
-        lexical.write()
-        self._write_lexical_state()
-        with self._lock.writing():
-            lexical.reload()
-            self._uncommitted = False
-        self._committed_at = time.monotonic()
-
-    def _replay_vectors(self, vectors: VectorIndex) -> int:
-        replayed = 0
-        if 0 < self._vector_seq < self.store.forgotten_seq:
-            # What was removed is no longer known.
-            vectors = self.vectors = FlatIndex(self.encoder.dimensions)
-            self._vector_seq = 0
-        vectors.remove(self.store.removed_since(self._vector_seq))
-        for batch in self.store.passages_since(self._vector_seq, batch=_REPLAYED):
-            pids = np.asarray([passage.pid for passage in batch], dtype=np.int64)
-            vectors.add(pids, self.encoder.encode([f"{p.title} {p.text}".strip() for p in batch]))
-            replayed += len(batch)
-            self._grow()
-            vectors = self.vectors or vectors
-        self._vector_seq = self._seq
-        self._unpersisted += replayed
-        return replayed
-
-    def _replay_lexical(self, lexical: BM25Index) -> int:
-        replayed = 0
-        if 0 < self._lexical_seq < self.store.forgotten_seq:
-            lexical.clear()
-            self._lexical_seq = 0
-        lexical.remove(self.store.removed_since(self._lexical_seq))
-        for batch in self.store.passages_since(self._lexical_seq, batch=_REPLAYED):
-            pids = np.asarray([passage.pid for passage in batch], dtype=np.int64)
-            lexical.remove(pids)
-            lexical.add(pids, [f"{p.title} {p.text}".strip() for p in batch])
-            replayed += len(batch)
-        self._lexical_seq = self._seq
-        self._uncommitted = True
-        return replayed
+        if self._lexical is not None:
+            self._lexical.commit_in_time(self._lock)
 
     def _load(self) -> None:
         """Read what is derived as far as it was written."""
@@ -522,29 +393,13 @@ class Collection:
             self._check_not_ahead(_PASSAGES, found[0].seq, wanted)
             self.store.passages, self.store.known_seq = PassageTable.load(found[1]), found[0].seq
         self._seq = self.store.refresh()
-        if self.config.dense:
-            self.vectors = self._load_vectors()
+        if self._vectors is not None and self.path is not None:
+            self._vectors.load(self.path)
+            self._persisted_seq = self._vectors.seq
+            self._check_not_ahead(VECTORS, self._vectors.seq, self._seq)
         if self.config.lexical:
-            self.lexical = BM25Index(None if self.path is None else self.path / _LEXICAL)
-            state = None if self.path is None else read_state(self.path / f"{_LEXICAL}.json")
-            self._lexical_seq = 0 if state is None else state.seq
-            self._check_not_ahead(_LEXICAL, self._lexical_seq, self._seq)
-
-    def _load_vectors(self) -> VectorIndex:
-        if self.path is None or (found := read_derived(self.path, _VECTORS)) is None:
-            return FlatIndex(self.encoder.dimensions)
-        state, path = found
-        self._vector_seq = self._persisted_seq = state.seq
-        self._check_not_ahead(_VECTORS, state.seq, self._seq)
-        if self._settling is not None:
-            self._settling.take_back(dict(state.measured))
-        return load_engine(
-            state.engine,
-            path,
-            self.encoder.dimensions,
-            settings=state.settings,
-            encode=self._encode_passages,
-        )
+            self._lexical = CollectionLexical(self.store, self.path)
+            self._check_not_ahead(LEXICAL, self._lexical.seq, self._seq)
 
     def _check_not_ahead(self, name: str, seq: int, store_seq: int) -> None:
         """Refuse a store that is older than what was made from it."""
@@ -559,7 +414,7 @@ class Collection:
         """Look a collection over that was not closed in peace, unless another process is at work on it."""
         if self._try_become_writer():
             self.store.check_pages()
-            check_segments(path / _LEXICAL)
+            check_segments(path / LEXICAL)
             self.stop_writing()
 
     # Life
@@ -571,9 +426,9 @@ class Collection:
             return
         self.follow()
         with self._writing:
-            if self._uncommitted:
+            if self._lexical is not None and self._lexical.uncommitted:
                 with self._lock.writing():
-                    self._commit()
+                    self._lexical.commit()
             if self._persisted_seq < self._seq:
                 self._write_derived(self.path)
                 self._persisted_seq, self._unpersisted = self._seq, 0
@@ -587,22 +442,8 @@ class Collection:
     def _write_derived(self, folder: Path) -> None:
         """Write the table of passages and the vectors."""
         write_derived(folder, _PASSAGES, ".npy", self.store.known_seq, self.store.passages.save)
-        if self.vectors is not None:
-            write_derived(
-                folder,
-                _VECTORS,
-                ".faiss",
-                self._vector_seq,
-                self.vectors.save,
-                engine=self.vectors.name,
-                settings=self.vectors.settings(),
-                measured={} if self._settling is None else self._settling.noted(),
-            )
-
-    def _write_lexical_state(self) -> None:
-        if self.path is not None:
-            state = IndexState(seq=self._lexical_seq)
-            write_atomically(self.path / f"{_LEXICAL}.json", state.model_dump_json().encode())
+        if self._vectors is not None:
+            self._vectors.save(folder)
 
     def save(self, path: Path) -> None:
         """Write a complete copy to a new folder."""
@@ -650,8 +491,8 @@ class Collection:
             if self._file_lock is not None:
                 self.follow()
                 with self._lock.writing():
-                    if self._uncommitted:
-                        self._commit()
+                    if self._lexical is not None and self._lexical.uncommitted:
+                        self._lexical.commit()
                     self.stop_writing()
 
     def stop_writing(self) -> None:
@@ -713,7 +554,7 @@ def _checked_encoder(
 
 def _remove_derived(path: Path) -> None:
     """Delete everything that can be made again."""
-    for pattern in (f"{_VECTORS}*", f"{_PASSAGES}*", f"{_LEXICAL}.json"):
+    for pattern in (f"{VECTORS}*", f"{_PASSAGES}*", f"{LEXICAL}.json"):
         for file in path.glob(pattern):
             file.unlink()
-    shutil.rmtree(path / _LEXICAL, ignore_errors=True)
+    shutil.rmtree(path / LEXICAL, ignore_errors=True)

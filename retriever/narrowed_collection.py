@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from retriever.collection import Collection
+from retriever.collection_vectors import CollectionVectors
 from retriever.errors import InvalidInputError
-from retriever.index.flat import FlatIndex
 from retriever.read_write_lock import ReadWriteLock
 
 _MOST_PASSAGES = 250_000  # encoding them again takes seconds; beyond that a request should not wait for it
@@ -36,31 +33,28 @@ class NarrowedCollection(Collection):
             )
         self._whole = whole
         self.path = None
-        self.config = whole.config
         self.encoder = whole.encoder.truncate(dimensions)
         self.store = whole.store
-        self.lexical = whole.lexical
-        self.vectors = FlatIndex(dimensions) if whole.config.dense else None
-        self.recovered = self._unpersisted = self._seq = self._vector_seq = 0
+        self.config = whole.config
+        self._lexical = whole._lexical
+        self._vectors = None
+        if whole.config.dense:
+            self._vectors = CollectionVectors(self.store, self.config, self.encoder, settles=False)
         self._closed = False
         self._lock = ReadWriteLock()
-        self._writing = threading.RLock()
-        self._sample = 0, np.empty((0, dimensions), dtype=np.float32)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Keep writers out of the whole collection, and follow it first."""
         with self._whole.reading():
-            self.lexical = self._whole.lexical
             seq = self.store.seq
-            if self.vectors is not None and self._vector_seq < seq:
+            if self._vectors is not None and self._vectors.seq < seq:
                 with self._lock.writing():
-                    if self._vector_seq < seq:
-                        self._seq = seq
-                        self._replay_vectors(self.vectors)
+                    if self._vectors.seq < seq:
+                        self._vectors.replay(seq)
             with self._lock.reading():
                 yield
 
     def close(self) -> None:
         """Let go of the vectors; the whole collection stays open."""
-        self.vectors = None
+        self._vectors = None

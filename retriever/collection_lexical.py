@@ -1,0 +1,105 @@
+"""The lexical half of a collection: a BM25 index that follows the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from retriever.lexical.bm25_index import BM25Index
+from retriever.read_write_lock import ReadWriteLock
+from retriever.store.document_store import Change, DocumentStore
+from retriever.store.manifest import IndexState, read_state, write_atomically
+
+LEXICAL = "lexical"
+_REPLAYED = 2048  # passages read at once when the index is behind
+_COMMIT_CHANGES = 1000  # passages; a commit takes tens of milliseconds however few
+_COMMIT_SECONDS = 1.0  # until other processes see a change
+
+
+class CollectionLexical:
+    """A BM25 index, the number of the last change it contains, and whether that is committed.
+
+    :param store: the source of truth.
+    :param folder: the collection's, or None for memory.
+    """
+
+    def __init__(self, store: DocumentStore, folder: Path | None) -> None:
+        self._store, self._folder = store, folder
+        self.index = BM25Index(None if folder is None else folder / LEXICAL)
+        self.seq = self._noted_seq()
+        self.uncommitted = False
+        self._committed_at = 0.0
+
+    @property
+    def unseen(self) -> bool:
+        """Whether there are changes that BM25 shows only after a commit."""
+        return self.uncommitted and not self.index.visible
+
+    def see_others(self) -> None:
+        """Note how far another process has brought the index."""
+        seq = self._noted_seq()
+        # The state is written after the commit, so what is read now holds at least as much.
+        self.index.reload()
+        self.seq = seq
+
+    def apply(self, change: Change, texts: Sequence[str]) -> None:
+        """Bring the index up to a change.
+
+        :param texts: of the passages that were added.
+        """
+        self.uncommitted = True
+        self.index.remove(change.removed)
+        self.index.add(change.added, texts)
+        self.seq = change.seq
+
+    def replay(self, seq: int) -> int:
+        """Bring the index up to what the store holds; return how many passages were read.
+
+        :param seq: the store's last change.
+        """
+        if 0 < self.seq < self._store.forgotten_seq:
+            # What was removed is no longer known.
+            self.index.clear()
+            self.seq = 0
+        self.index.remove(self._store.removed_since(self.seq))
+        replayed = 0
+        for batch in self._store.passages_since(self.seq, batch=_REPLAYED):
+            pids = np.asarray([passage.pid for passage in batch], dtype=np.int64)
+            self.index.remove(pids)
+            self.index.add(pids, [f"{p.title} {p.text}".strip() for p in batch])
+            replayed += len(batch)
+        self.seq = seq
+        self.uncommitted = True
+        return replayed
+
+    def commit(self) -> None:
+        """Make the changes durable and visible, then note how far the index has come."""
+        self.index.commit()
+        self._committed()
+
+    def commit_in_time(self, lock: ReadWriteLock) -> None:
+        """Take in what is shown from memory, while searches go on, when there is enough or it is time."""
+        index = self.index
+        if self._folder is None or not index.visible or not self.uncommitted:
+            return
+        if index.uncommitted < _COMMIT_CHANGES and time.monotonic() - self._committed_at < _COMMIT_SECONDS:
+            return
+        index.write()
+        with lock.writing():
+            index.reload()
+            self._committed()
+
+    def _committed(self) -> None:
+        self.uncommitted = False
+        self._committed_at = time.monotonic()
+        if self._folder is not None:
+            state = IndexState(seq=self.seq)
+            write_atomically(self._folder / f"{LEXICAL}.json", state.model_dump_json().encode())
+
+    def _noted_seq(self) -> int:
+        """The last change that the committed index contains."""
+        state = None if self._folder is None else read_state(self._folder / f"{LEXICAL}.json")
+        return 0 if state is None else state.seq

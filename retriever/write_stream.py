@@ -1,0 +1,59 @@
+"""Writing a stream in parallel stages: one batch is read while another is encoded and a third is written."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from retriever.preparation import Prepared, batches
+from retriever.types import Document, WriteSummary
+
+_AHEAD = 3  # batches read before the first of them is written; more would only take memory
+
+
+def write_stream(
+    docs: Iterable[Document],
+    *,
+    prepare: Callable[[Sequence[Document]], Prepared],
+    write: Callable[[Prepared], WriteSummary],
+    done: Callable[[int], None],
+) -> WriteSummary:
+    """Read in this thread, prepare in a second and write in a third.
+
+    What was read before an error or Ctrl-C is still written; after a failure to write nothing more is.
+
+    :param docs: may be larger than memory.
+    :param prepare: splits and encodes a batch.
+    :param write: writes a batch, one transaction.
+    :param done: told how many documents are written after each batch.
+    :return: what was done.
+    """
+    waiting: deque[Future[WriteSummary]] = deque()
+    summary = WriteSummary()
+    stopped = threading.Event()
+
+    def write_when_ready(prepared: Future[Prepared]) -> WriteSummary:
+        batch = prepared.result()
+        return WriteSummary() if stopped.is_set() else write(batch)
+
+    def take() -> None:
+        nonlocal summary
+        summary += waiting.popleft().result()
+        done(summary.total)
+
+    with ThreadPoolExecutor(1) as preparing, ThreadPoolExecutor(1) as writing:
+        try:
+            for batch in batches(docs):
+                waiting.append(writing.submit(write_when_ready, preparing.submit(prepare, batch)))
+                if len(waiting) > _AHEAD:
+                    take()
+        finally:
+            while waiting:
+                try:
+                    take()
+                except BaseException:
+                    stopped.set()
+                    raise
+    return summary
