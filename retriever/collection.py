@@ -29,7 +29,7 @@ from retriever.lexical.bm25_index import BM25Index
 from retriever.preparation import BATCH, Preparation, Prepared, select, stored
 from retriever.read_write_lock import ReadWriteLock
 from retriever.store.derived_files import read_derived, write_derived
-from retriever.store.document_store import Change, DocumentStore
+from retriever.store.document_store import DocumentStore
 from retriever.store.manifest import (
     FORMAT_VERSION,
     Manifest,
@@ -38,6 +38,7 @@ from retriever.store.manifest import (
     write_manifest,
 )
 from retriever.store.passage_table import PassageTable
+from retriever.store.records import Change
 from retriever.store.seal import break_seal, check_seal, check_segments, write_seal
 from retriever.types import Document, Filter, WriteSummary
 from retriever.write_stream import write_stream

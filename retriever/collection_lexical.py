@@ -10,8 +10,9 @@ import numpy as np
 
 from retriever.lexical.bm25_index import BM25Index
 from retriever.read_write_lock import ReadWriteLock
-from retriever.store.document_store import Change, DocumentStore
+from retriever.store.document_store import DocumentStore
 from retriever.store.manifest import IndexState, read_state, write_atomically
+from retriever.store.records import Change
 
 LEXICAL = "lexical"
 _REPLAYED = 2048  # passages read at once when the index is behind

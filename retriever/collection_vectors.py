@@ -16,7 +16,8 @@ from retriever.index.protocol import VectorIndex
 from retriever.index.settling import Settling
 from retriever.index.tuning import pseudo_queries
 from retriever.store.derived_files import read_derived, write_derived
-from retriever.store.document_store import Change, DocumentStore
+from retriever.store.document_store import DocumentStore
+from retriever.store.records import Change
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]

@@ -15,7 +15,7 @@ from retriever.encoder import StaticEncoder
 from retriever.errors import DuplicateIdError
 from retriever.ingest.splitting import Splitter
 from retriever.store.content_id import content_digest, content_id
-from retriever.store.document_store import StoredDocument
+from retriever.store.records import StoredDocument
 from retriever.types import Document
 
 FloatArray = NDArray[np.float32]

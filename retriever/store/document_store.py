@@ -8,92 +8,39 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.errors import ClosedError, CollectionVersionError, CorruptCollectionError, StorageFullError
+from retriever.errors import ClosedError, CorruptCollectionError
 from retriever.store.content_id import content_digest
+from retriever.store.database import connect, prepare, reported, snapshot
 from retriever.store.filter_cache import FilterCache
 from retriever.store.filters import compile_filter, field_path, field_value
 from retriever.store.passage_table import PassageTable
+from retriever.store.records import (
+    Change,
+    Span,
+    StoredDocument,
+    StoredPassage,
+    packed_spans,
+    runs,
+    unpacked_spans,
+)
 from retriever.types import Filter
 
 IntArray = NDArray[np.int64]
-Span = tuple[int, int]
 
-FORMAT_VERSION = 2
 _CHUNK = 10_000  # parameters a statement; SQLite allows 32,766
 _ROWS_A_STATEMENT = 1024  # documents; one call of SQLite for all, during which other threads run
-_PAGE_BYTES = 8192  # a dozen passages a page; half the depth of the tree that 4096 gives
 _INDEXED_FIELDS = 8  # metadata fields; each index costs a write more a document
 _INDEXED_SHARE = 0.2  # of documents that have a field, from which on it is worth an index
 
 _FIELD_INDEX = "metadata:"
 
 _COLUMNS = "row, id, seq, pid, passages, spans, digest, title, metadata, text"
-_SCHEMA = """
--- AUTOINCREMENT: no number is ever used twice, so a derived index can tell old from new.
-CREATE TABLE documents (
-    row INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    seq INTEGER NOT NULL,
-    pid INTEGER NOT NULL,       -- of the first passage; the others follow
-    passages INTEGER NOT NULL,
-    spans BLOB,                 -- int32 pairs; NULL where the only passage is the whole text
-    digest BLOB NOT NULL,
-    title TEXT NOT NULL,
-    metadata TEXT NOT NULL,     -- before the text: a filter then reads no overflow page
-    text TEXT NOT NULL
-);
-CREATE INDEX documents_seq ON documents (seq, pid, passages);
-CREATE TABLE removed (
-    seq INTEGER NOT NULL, pid INTEGER NOT NULL, passages INTEGER NOT NULL, PRIMARY KEY (seq, pid)
-) WITHOUT ROWID;
-CREATE TABLE sources (path TEXT PRIMARY KEY, digest TEXT NOT NULL, ids TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE state (seq INTEGER NOT NULL, pid INTEGER NOT NULL, forgotten INTEGER NOT NULL);
-INSERT INTO state VALUES (0, 0, 0);
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDocument:
-    """A document as the database keeps it: metadata as JSON text, passages as character spans."""
-
-    id: str
-    title: str
-    text: str
-    metadata: str
-    digest: bytes
-    spans: tuple[Span, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPassage:
-    """A passage with its place: passage id, and [start, stop) in the characters of its document."""
-
-    pid: int
-    start: int
-    stop: int
-    title: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What one transaction did to the passages; what the derived indexes have to follow.
-
-    :param seq: the sequence number of the change.
-    :param added: ids of new passages, in the order of the documents given and of their spans.
-    :param removed: ids of passages that are gone.
-    """
-
-    seq: int
-    added: IntArray
-    removed: IntArray
 
 
 class DocumentStore:
@@ -113,38 +60,9 @@ class DocumentStore:
         self._filters = FilterCache()
         self.passages = PassageTable()
         self.known_seq = 0
-        with _reported(path):
-            self._writer = self._connect()
-            self._prepare()
-
-    def _connect(self) -> sqlite3.Connection:
-        target = ":memory:" if self._path is None else str(self._path)
-        connection = sqlite3.connect(target, check_same_thread=False, isolation_level=None, timeout=30.0)
-        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        if self._path is not None:
-            connection.execute("PRAGMA journal_mode = WAL")
-        # In WAL mode NORMAL survives a killed process; only a power cut may lose the last changes.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -32768")
-        connection.execute("PRAGMA cell_size_check = ON")
-        return connection
-
-    def _prepare(self) -> None:
-        """Create the tables in a new database, or check that an old one is ours."""
-        version = self._writer.execute("PRAGMA user_version").fetchone()[0]
-        if version > FORMAT_VERSION:
-            raise CollectionVersionError(
-                f"{self._path} has format {version}, this version reads up to {FORMAT_VERSION}; "
-                "upgrade two-stage-retriever"
-            )
-        if 0 < version < FORMAT_VERSION:
-            raise CollectionVersionError(
-                f"{self._path} has format {version}, which an early version wrote; index the documents again"
-            )
-        if version == 0:
-            self._writer.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;"
-            )
+        with reported(path):
+            self._writer = connect(self._path)
+            prepare(self._writer, path)
 
     # Reading
 
@@ -158,9 +76,9 @@ class DocumentStore:
                 yield self._writer
             return
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        with _reported(self._path):
+        with reported(self._path):
             if connection is None:
-                connection = self._local.connection = self._connect()
+                connection = self._local.connection = connect(self._path)
                 with self._lock:
                     self._readers.append(connection)
             yield connection
@@ -182,7 +100,7 @@ class DocumentStore:
 
         Not thread-safe: nobody may search meanwhile.
         """
-        with self._reading() as connection, _snapshot(connection):
+        with self._reading() as connection, snapshot(connection):
             seq, forgotten = connection.execute("SELECT seq, forgotten FROM state").fetchone()
             if forgotten > self.known_seq > 0:
                 self.passages, self.known_seq = PassageTable(), 0
@@ -198,7 +116,7 @@ class DocumentStore:
         cursor = connection.execute(query, (self.known_seq,))
         while found := cursor.fetchmany(100_000):
             first, counts, rows = np.asarray(found, dtype=np.int64).T
-            self.passages.append(_runs(first, counts), np.repeat(rows, counts))
+            self.passages.append(runs(first, counts), np.repeat(rows, counts))
 
     def count_documents(self) -> int:
         """Return the number of documents."""
@@ -262,7 +180,7 @@ class DocumentStore:
         """Return (id of the first passage, spans of all passages) by row of a document."""
         query = "SELECT row, pid, passages, spans, length(text) FROM documents WHERE row IN ({})"
         return {
-            row: (pid, _unpacked(passages, spans, length))
+            row: (pid, unpacked_spans(passages, spans, length))
             for row, pid, passages, spans, length in self._select(query, rows)
         }
 
@@ -291,7 +209,7 @@ class DocumentStore:
             first, passages, packed, title, text = documents[row]
             place = pid - first
             if packed:
-                start, stop = _unpacked(passages, bytes.fromhex(packed), len(text))[place]
+                start, stop = unpacked_spans(passages, bytes.fromhex(packed), len(text))[place]
                 text = text[start:stop]
             texts.append(f"{title} {text}".strip())
         return texts
@@ -352,7 +270,7 @@ class DocumentStore:
             passages = [
                 StoredPassage(first + place, start, stop, title, text[start:stop])
                 for _, first, count, spans, title, text in page
-                for place, (start, stop) in enumerate(_unpacked(count, spans, len(text)))
+                for place, (start, stop) in enumerate(unpacked_spans(count, spans, len(text)))
             ]
             for start in range(0, len(passages), 2 * batch):
                 yield passages[start : start + 2 * batch]
@@ -392,7 +310,7 @@ class DocumentStore:
         """Make one transaction of what is done inside."""
         if self._closed:
             raise ClosedError("the collection is closed; open it again with Retriever.open(path)")
-        with self._lock, _reported(self._path):
+        with self._lock, reported(self._path):
             connection = self._writer
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -418,7 +336,7 @@ class DocumentStore:
         self._writer.executemany("INSERT INTO removed VALUES (?, ?, ?)", gone)
         self._writer.executemany("DELETE FROM documents WHERE row = ?", [(row,) for _, row, _, _ in found])
         _, first, counts = np.asarray(gone, dtype=np.int64).reshape(-1, 3).T
-        return np.sort(_runs(first, counts)), {id: row for id, row, _, _ in found if id in kept}
+        return np.sort(runs(first, counts)), {id: row for id, row, _, _ in found if id in kept}
 
     def _insert(
         self, documents: Sequence[StoredDocument], rows: dict[str, int], seq: int, next_pid: int
@@ -438,7 +356,7 @@ class DocumentStore:
                     seq,
                     next_pid,
                     len(document.spans),
-                    _packed(document.spans, len(document.text)),
+                    packed_spans(document.spans, len(document.text)),
                     document.digest,
                     document.title,
                     document.metadata,
@@ -480,14 +398,14 @@ class DocumentStore:
         with self._changing() as connection:
             connection.execute("DELETE FROM removed")
             connection.execute("UPDATE state SET forgotten = seq")
-        with self._lock, _reported(self._path):
+        with self._lock, reported(self._path):
             self._writer.execute("VACUUM")
             self.checkpoint()
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the database, as far as no reader needs it."""
         if self._path is not None:
-            with self._lock, _reported(self._path):
+            with self._lock, reported(self._path):
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def indexed_fields(self) -> list[str]:
@@ -546,7 +464,7 @@ class DocumentStore:
 
     def copy_to(self, path: Path) -> None:
         """Write a copy of the whole database to a new file."""
-        with self._reading() as connection, _reported(path):
+        with self._reading() as connection, reported(path):
             target = sqlite3.connect(path)
             try:
                 connection.backup(target)
@@ -567,59 +485,7 @@ def _indexable(field: str, value: object) -> bool:
     return isinstance(value, str | int | float) and bool(field) and not {'"', ".", "\0"} & set(field)
 
 
-def _packed(spans: Sequence[Span], length: int) -> bytes | None:
-    """Return spans as int32 pairs; None where the only one is the whole text."""
-    return None if list(spans) == [(0, length)] else np.asarray(spans, dtype="<i4").tobytes()
-
-
-def _unpacked(passages: int, packed: bytes | None, length: int) -> tuple[Span, ...]:
-    """Undo `_packed`."""
-    if packed is None:
-        return ((0, length),)
-    numbers = np.frombuffer(packed, dtype="<i4").tolist()
-    return tuple(zip(numbers[::2], numbers[1::2], strict=True))[:passages]
-
-
-def _runs(first: IntArray, counts: IntArray) -> IntArray:
-    """Return first, first + 1, … counts times, for each pair."""
-    if not len(first):
-        return np.empty(0, dtype=np.int64)
-    starts = np.cumsum(counts) - counts
-    runs: IntArray = np.arange(counts.sum(), dtype=np.int64) + np.repeat(first - starts, counts)
-    return runs
-
-
 def _removed_pids(connection: sqlite3.Connection, seq: int) -> IntArray:
     found = connection.execute("SELECT pid, passages FROM removed WHERE seq > ?", (seq,)).fetchall()
     first, counts = np.asarray(found, dtype=np.int64).reshape(-1, 2).T
-    return np.sort(_runs(first, counts))
-
-
-@contextmanager
-def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Let all reads inside see the same state, unless a transaction does so already."""
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
-
-
-@contextmanager
-def _reported(path: Path | None) -> Iterator[None]:
-    """Turn SQLite's errors into ours, which say what to do."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "full" in str(error):
-            raise StorageFullError(
-                f"the disk holding {path} is full; the change was not made. Free some space and repeat it"
-            ) from error
-        raise CorruptCollectionError(f"{path} cannot be used ({error}); restore it from a copy") from error
-    except sqlite3.DatabaseError as error:
-        raise CorruptCollectionError(
-            f"{path} is damaged ({error}); restore it from a copy or index the documents again"
-        ) from error
+    return np.sort(runs(first, counts))

@@ -5,7 +5,8 @@ import pytest
 
 from retriever.errors import ClosedError, CollectionVersionError, CorruptCollectionError
 from retriever.store.content_id import content_digest
-from retriever.store.document_store import DocumentStore, StoredDocument
+from retriever.store.document_store import DocumentStore
+from retriever.store.records import StoredDocument
 
 
 def doc(id, text="some text", spans=None):

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retriever.errors import FilterError
-from retriever.store.document_store import DocumentStore, StoredDocument
+from retriever.store.document_store import DocumentStore
+from retriever.store.records import StoredDocument
 
 RECORDS = {
     "a": {"lang": "en", "year": 2019, "tags": ["faq", "new"], "open": True, "who": {"name": "Ada"}},
