@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.bench.scale_peers import build_and_search
 from eval.bench.varied_text import documents, questions
 from eval.environment import environment
 from retriever import Retriever, RetrieverConfig
@@ -46,10 +47,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None, help="where collections are written")
     parser.add_argument("--out", type=Path, default=Path("eval/results/scale.json"))
     parser.add_argument("--index", default="auto", help="vector index, as in RetrieverConfig")
-    parser.add_argument("--part", choices=["build", "search"], help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--peers", action="store_true", help="build the same from model2vec, FAISS and bm25s too, in turn"
+    )
+    parser.add_argument("--part", choices=["build", "search", "peers"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part is not None:
-        parts = {"build": _build, "search": _search}
+        parts = {"build": _build, "search": _search, "peers": _peers}
         print(json.dumps(parts[arguments.part](arguments.sizes[0], arguments.folder, arguments.index)))
         return
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="scale-"))
@@ -57,7 +61,7 @@ def main() -> None:
     results["environment"] = environment()
     for size in arguments.sizes:
         measured: dict[str, Any] = {"index": arguments.index}
-        for part in ("build", "search"):
+        for part in ("build", "search", "peers") if arguments.peers else ("build", "search"):
             measured[part] = _in_process(part, size, folder / str(size), arguments.index)
             print(json.dumps({size: measured[part]}, indent=1), flush=True)
         results["sizes"][str(size)] = measured
@@ -102,6 +106,11 @@ def _build(size: int, folder: Path, index: str) -> dict[str, Any]:
         "disk_mb": round(disk / 1e6, 1),
         "disk_bytes_a_passage": round(disk / count),
     }
+
+
+def _peers(size: int, folder: Path, index: str) -> dict[str, Any]:
+    """What others need for the same texts; the kind of index is theirs."""
+    return build_and_search(size, folder / "peers")
 
 
 def _with(first: dict[str, Any], rest: Any) -> Any:
