@@ -42,7 +42,7 @@ class CollectionVectors:
         self._store, self._encoder = store, encoder
         self.index: VectorIndex = FlatIndex(encoder.dimensions)
         self.seq = 0
-        self._drawn: tuple[int, FloatArray] = 0, np.empty((0, encoder.dimensions), dtype=np.float32)
+        self._drawn: tuple[int, FloatArray] = 0, np.zeros((encoder.dimensions,) * 2, dtype=np.float32)
         self.settling: Settling | None = None
         if settles:
             self.settling = Settling(
@@ -127,14 +127,16 @@ class CollectionVectors:
         :return: shape (m,); 0 where there is nothing to compare with.
         """
         total = self._store.count_passages()
-        drawn_at, sample = self._drawn
+        drawn_at, covariance = self._drawn
         if not drawn_at / 2 < total < drawn_at * 2:
             sample = self._encode(self._store.sample(_SAMPLE, seed=0))
-            self._drawn = total, sample
-        if not len(sample):
-            return np.zeros(len(queries), dtype=np.float32)
-        spread: FloatArray = (queries @ sample.T).std(axis=1)
-        return spread
+            sample -= sample.mean(axis=0) if len(sample) else 0.0
+            covariance = (sample.T @ sample) / np.float32(max(len(sample), 1))
+            self._drawn = total, covariance
+        # The variance of q.x is q C q. Not by BLAS: its threads cost more than so small a product, and
+        # many times more while others search.
+        variance = [float(((covariance * query).sum(axis=1) * query).sum()) for query in queries]
+        return np.sqrt(np.maximum(variance, 0.0)).astype(np.float32)
 
     def _grow(self) -> None:
         """Change the kind of index when the collection has outgrown it."""

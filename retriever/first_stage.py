@@ -117,11 +117,10 @@ def _completed(pids: IntArray, ranked: Ranked, score: Callable[[IntArray], Float
 
 def _documents(rows: IntArray) -> dict[int, int]:
     """Map documents' rows to the place of their best passage, in order."""
-    places: dict[int, int] = {}
-    for place, row in enumerate(rows.tolist()):
-        if row >= 0:
-            places.setdefault(row, place)
-    return places
+    found, places = np.unique(rows, return_index=True)
+    places = places[found >= 0]  # what was deleted meanwhile has no row
+    places.sort()
+    return dict(zip(rows[places].tolist(), places.tolist(), strict=True))
 
 
 def _candidates(
@@ -149,8 +148,5 @@ def _candidates(
 
 def _ranks(collection: Collection, ranked: Ranked) -> dict[int, int]:
     """Give every document on a list its rank among the documents."""
-    ranks: dict[int, int] = {}
-    for row in collection.store.passages.rows_of(ranked[0]).tolist():
-        if row >= 0:
-            ranks.setdefault(row, len(ranks) + 1)
-    return ranks
+    documents = _documents(collection.store.passages.rows_of(ranked[0]))
+    return {row: rank for rank, row in enumerate(documents, start=1)}
