@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -21,7 +19,6 @@ from rerank.train.checkpoint import read_checkpoint
 from rerank.train.export import export, trim_vocabulary
 from rerank.train.lists import read_lists
 from rerank.train.model import Architecture, CrossEncoderModel
-from rerank.train.start import CROSSING
 
 WINDOW = 256
 SCRIPTS = (
@@ -45,35 +42,12 @@ def readable_rows(tokenizer: Tokenizer) -> set[int]:
     }
 
 
-def _blocks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Texts in lists of so many."""
-    left = iter(texts)
-    while block := list(islice(left, size)):
-        yield block
-
-
-def rows_in_use(tokenizer: Tokenizer, texts: Iterable[str], most: int) -> set[int]:
-    """Rows that English text uses most; the others are spelt by shorter pieces then.
-
-    :param tokenizer: a WordPiece tokenizer.
-    :param texts: text to count on.
-    :param most: rows wanted.
-    :return: their ids; those never seen come last, in the vocabulary's own order, which is by frequency too.
-    """
-    counted: Counter[int] = Counter()
-    for block in _blocks(texts, 4096):
-        for encoding in tokenizer.encode_batch_fast(block, add_special_tokens=False):
-            counted.update(encoding.ids)
-    ranked = sorted(readable_rows(tokenizer), key=lambda row: (-counted[row], row))
-    return set(ranked[:most])
-
-
 def _model(training: Path | None, encoder: Path) -> tuple[CrossEncoderModel, int]:
     """The trained model and its step; without a training the encoder, the texts meeting in the head alone."""
     if training is None:
         layers = int(json.loads((encoder / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"])
         torch.manual_seed(0)
-        return CrossEncoderModel.from_encoder(encoder, layers=tuple(range(layers)), crossing=CROSSING), 0
+        return CrossEncoderModel.from_encoder(encoder, layers=tuple(range(layers)), join=layers), 0
     weights, average, state = read_checkpoint(training)
     model = CrossEncoderModel(Architecture(**state["architecture"]))
     model.load_state_dict(weights | average)
@@ -91,19 +65,14 @@ def main() -> None:
         "--lists", type=Path, required=True, help="training text, for the activations' ranges"
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument(
-        "--rows", type=int, default=21_800, help="rows of the vocabulary kept: those the lists use most"
-    )
     parser.add_argument("--float32", action="store_true", help="write the float32 graph too")
     options = parser.parse_args()
     model, step = _model(options.training, options.encoder)
     tokenizer = Tokenizer.from_file(str(options.encoder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    every = list(read_lists(options.lists))
-    texts = (text for one in every for text in (one.query, *one.passages))
-    model, tokenizer = trim_vocabulary(model, tokenizer, rows_in_use(tokenizer, texts, options.rows))
-    lists = [one for one in every[1000:1400] if one.teachers]
+    model, tokenizer = trim_vocabulary(model, tokenizer, readable_rows(tokenizer))
+    lists = [one for one in islice(read_lists(options.lists), 1000, 1400) if one.teachers]
     settings = {"window": WINDOW, "num_labels": 1, "training_step": step}
     parity = export(model, tokenizer, lists, options.out, settings=settings, float32=options.float32)
     print(json.dumps(asdict(parity)))  # noqa: T201 -- the recipe's report

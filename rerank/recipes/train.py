@@ -34,15 +34,13 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="training folder whose weights are started from instead")
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
     parser.add_argument("--layers", type=int, nargs="+", default=[0, 1, 2, 3, 4, 5], help="layers kept")
-    parser.add_argument("--crossing", type=int, default=2, help="layers in which the query reads the passage")
+    parser.add_argument("--join", type=int, default=2, help="layers before the texts meet")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--settings", type=json.loads, default={}, help="other settings as a JSON object")
     options = parser.parse_args()
     torch.manual_seed(0)
     tokenizer = Tokenizer.from_file(str(options.encoder / "tokenizer.json"))
-    model = CrossEncoderModel.from_encoder(
-        options.encoder, layers=tuple(options.layers), crossing=options.crossing
-    )
+    model = CrossEncoderModel.from_encoder(options.encoder, layers=tuple(options.layers), join=options.join)
     if options.start is not None:
         weights, average, _ = read_checkpoint(options.start)
         model.load_state_dict(weights | average)

@@ -109,9 +109,11 @@ def measure_ranges(model: CrossEncoderModel, batches: Sequence[Batch]) -> dict[s
         return hook
 
     hooks = []
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and name.startswith(("apart.", "crossing.")):
-            hooks.append(module.register_forward_pre_hook(watch(name)))
+    for place in ("lower", "upper"):
+        for number, layer in enumerate(getattr(model, place)):
+            for product in ("attention_in", "attention_out", "up", "down"):
+                watched = getattr(layer, product)
+                hooks.append(watched.register_forward_pre_hook(watch(f"{place}.{number}.{product}")))
     with torch.no_grad():
         for batch in batches:
             _torch_logits(model, batch)

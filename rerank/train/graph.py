@@ -47,7 +47,7 @@ class GraphWriter:
     """Collects nodes and constants, and writes each layer of the model.
 
     :param weights: the model's tensors by name.
-    :param shape: layers, crossing, hidden, heads (see `rerank.train.model.Architecture`).
+    :param shape: layers, join, hidden, heads (see `rerank.train.model.Architecture`).
     :param ranges: range of each matrix product's input; None writes a float32 graph.
     """
 
@@ -66,13 +66,11 @@ class GraphWriter:
         """
         from onnx import TensorProto, helper, numpy_helper
 
-        query_levels, query = self._apart("query")
-        passage_levels, passage = self._apart("passage")
-        asking, query, query_mask = (
-            self.op("Gather", each, "query_index", axis=0) for each in (query_levels[0], query, "query_mask")
-        )
-        crossed = self._across(asking, query_mask, passage_levels)
-        self._head(query, passage, crossed, query_mask)
+        query, query_mask = self._apart("query")
+        passage, passage_mask = self._apart("passage")
+        query = self.op("Gather", query, "query_index", axis=0)
+        query_mask = self.op("Gather", query_mask, "query_index", axis=0)
+        self._head(*self._together(query, query_mask, passage, passage_mask), query_mask, passage_mask)
         integers, floats = TensorProto.INT64, TensorProto.FLOAT
         inputs = [
             helper.make_tensor_value_info("query_ids", integers, ["queries", "query_length"]),
@@ -105,51 +103,43 @@ class GraphWriter:
         """Add one of the model's tensors as float32."""
         return self.const(name, self.weights[name].astype(np.float32))
 
-    def _apart(self, text: str) -> tuple[list[str], str]:
-        """The encoder over one of the two texts; return what enters its last layers, and what leaves."""
-        states, levels = self._embed(f"{text}_ids"), []
-        for number in range(self.shape["layers"]):
-            if number >= self.shape["layers"] - self.shape["crossing"]:
-                levels.append(states)
-            states = self._layer(states, f"{text}_mask", f"apart.{number}")
-        return levels, states
+    def _apart(self, text: str) -> tuple[str, str]:
+        """The lower layers over one of the two texts; return states and mask."""
+        states, mask = self._embed(f"{text}_ids"), f"{text}_mask"
+        for number in range(self.shape["join"]):
+            states = self._layer(states, mask, f"lower.{number}")
+        return states, mask
 
-    def _across(self, states: str, query_mask: str, levels: list[str]) -> str:
-        """The crossing layers: the query's states read the passage's."""
-        mask = self.op("Cast", self.op("Concat", query_mask, "passage_mask", axis=1), to=6)
-        mark = self.weight("passage_mark")
-        for number, level in enumerate(levels):
-            place = f"crossing.{number}"
-            both = self.op("Concat", states, self.op("Add", level, mark), axis=1)
-            query = self._biased(states, f"{place}.asking_in")
-            key, value = self._halves(self._biased(both, f"{place}.memory_in"))
-            mixed = self.op(
-                "MultiHeadAttention", query, key, value, "", mask,
-                domain=CONTRIB, num_heads=self.shape["heads"], mask_filter_value=MASKED,
-            )  # fmt: skip
-            states = self._feed_forward(mixed, states, place)
-        return states
-
-    def _biased(self, states: str, name: str) -> str:
-        """States times a matrix, bias added."""
-        return self.op("Add", self._product(states, name), self.weight(f"{name}.bias"))
-
-    def _halves(self, states: str) -> tuple[str, str]:
-        """States cut in two along their width."""
-        name = self.op("Split", states, outputs=2, axis=-1)
-        return name, f"{name}_1"
+    def _together(self, query: str, query_mask: str, passage: str, passage_mask: str) -> tuple[str, str]:
+        """The upper layers over both texts; return the states of each."""
+        segments = self.weights["segments"].astype(np.float32)
+        query_length = self.op("Shape", query, start=1, end=2)
+        query = self.op("Add", query, self.const("segments.0", segments[0]))
+        passage = self.op("Add", passage, self.const("segments.1", segments[1]))
+        states = self.op("Concat", query, passage, axis=1)
+        mask = self.op("Concat", query_mask, passage_mask, axis=1)
+        for number in range(self.shape["layers"] - self.shape["join"]):
+            states = self._layer(states, mask, f"upper.{number}")
+        end = self.const("end", np.array([2**31], np.int64))
+        zero, axis = self.const("zero", np.array([0], np.int64)), self.const("one", np.array([1], np.int64))
+        first = self.op("Slice", states, zero, query_length, axis)
+        return first, self.op("Slice", states, query_length, end, axis)
 
     def _embed(self, ids: str) -> str:
         """Word and position embeddings, normalised; words in 8 bits, a scale a row, in the 8-bit graph."""
+        table = self.weights["words.weight"].astype(np.float32)
         if self.ranges is None:
-            words = self.op("Gather", self.weight("words.weight"), ids)
+            words = self.op("Gather", self.const("words", table), ids)
         else:
-            steps, scale = self._quantized_rows("words")
+            scale = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-9) / STEPS
+            steps = self.const("words.steps", np.rint(table / scale).astype(np.int8))
             rows = self.op("Cast", self.op("Gather", steps, ids), to=1)
-            words = self.op("Mul", rows, self.op("Gather", scale, ids))
+            words = self.op(
+                "Mul", rows, self.op("Gather", self.const("words.scale", scale.astype(np.float32)), ids)
+            )
         length = self.op("Shape", ids, start=1, end=2)
         zero, axis = self.const("zero", np.array([0], np.int64)), self.const("axis", np.array([0], np.int64))
-        positions = self.op("Slice", self._positions(), zero, length, axis)
+        positions = self.op("Slice", self.weight("positions.weight"), zero, length, axis)
         return self.op(
             "LayerNormalization",
             self.op("Add", words, positions),
@@ -158,26 +148,9 @@ class GraphWriter:
             epsilon=NORM_EPS,
         )
 
-    def _positions(self) -> str:
-        """The position matrix, stored in 8 bits in the 8-bit graph."""
-        if self.ranges is None:
-            return self.weight("positions.weight")
-        steps, scale = self._quantized_rows("positions")
-        return self.op("Mul", self.op("Cast", steps, to=1), scale)
-
-    def _quantized_rows(self, name: str) -> tuple[str, str]:
-        """A table in 8 bits with a scale for each row."""
-        table = self.weights[f"{name}.weight"].astype(np.float32)
-        scale = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-9) / STEPS
-        steps = self.const(f"{name}.steps", np.rint(table / scale).astype(np.int8))
-        return steps, self.const(f"{name}.scale", scale.astype(np.float32))
-
     def _layer(self, states: str, mask: str, place: str) -> str:
         """One transformer layer."""
-        return self._feed_forward(self._attention(states, mask, place), states, place)
-
-    def _feed_forward(self, mixed: str, states: str, place: str) -> str:
-        """What follows the attention in every layer."""
+        mixed = self._attention(states, mask, place)
         states = self._add_norm(
             self._product(mixed, f"{place}.attention_out"), states, place, "attention_out"
         )
@@ -241,21 +214,21 @@ class GraphWriter:
             domain=CONTRIB, epsilon=NORM_EPS,
         )  # fmt: skip
 
-    def _head(self, query: str, passage: str, crossed: str, query_mask: str) -> None:
-        """Pooled cosine, weighted best matches and what the crossing adds, summed into `logits`."""
-        query_mean, passage_mean = self._mean(query, query_mask), self._mean(passage, "passage_mask")
+    def _head(self, query: str, passage: str, query_mask: str, passage_mask: str) -> None:
+        """Pooled cosine, weighted best matches and the learnt correction, added into `logits`."""
+        query_mean, passage_mean = self._mean(query, query_mask), self._mean(passage, passage_mask)
         last = self.const("last", np.array([-1], np.int64))
         cosine = self.op(
             "ReduceSum", self.op("Mul", self._unit(query_mean), self._unit(passage_mean)), last, keepdims=0
         )
-        match = self._match(query, passage, query_mask, "passage_mask")
-        crossed_mean = self._mean(crossed, query_mask)
+        match = self._match(query, passage, query_mask, passage_mask)
+        first, axis = self.const("first", np.int64(0)), 1
         features = self.op(
             "Concat",
-            crossed_mean,
-            self.op("Gather", crossed, self.const("first", np.int64(0)), axis=1),
-            self.op("Mul", crossed_mean, passage_mean),
-            self.op("Abs", self.op("Sub", crossed_mean, query_mean)),
+            self.op("Mul", query_mean, passage_mean),
+            self.op("Abs", self.op("Sub", query_mean, passage_mean)),
+            self.op("Gather", query, first, axis=axis),
+            self.op("Gather", passage, first, axis=axis),
             axis=1,
         )
         inner = self.op(

@@ -15,7 +15,7 @@ from rerank.errors import InvalidInputError, MissingExtraError, ModelError
 from rerank.folder import LATE_CROSSING, read_folder
 from rerank.train.model import Architecture, CrossEncoderModel
 
-CROSSING = 2  # as many as MORES found to be enough
+JOIN = 2  # layers before the texts meet: enough to know the words, early enough to compare them
 
 
 def start_from(folder: Path, *, layers: int | None = None) -> tuple[CrossEncoderModel, Tokenizer]:
@@ -39,7 +39,7 @@ def start_from(folder: Path, *, layers: int | None = None) -> tuple[CrossEncoder
     every = int(config["num_hidden_layers"])
     kept = spread_layers(every, layers or every)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return CrossEncoderModel.from_encoder(folder, layers=kept, crossing=CROSSING), tokenizer
+    return CrossEncoderModel.from_encoder(folder, layers=kept, join=min(JOIN, len(kept) - 1)), tokenizer
 
 
 def spread_layers(every: int, kept: int) -> tuple[int, ...]:
@@ -90,9 +90,11 @@ def _tensor(stored: dict[str, NDArray[Any]], name: str) -> NDArray[Any] | None:
     """One of the model's tensors, as the graph holds it: plain, in 8 bits, or turned round."""
     if name in stored:
         return stored[name]
+    if name == "segments":
+        return np.stack([stored["segments.0"], stored["segments.1"]])
+    if name == "words.weight":
+        return np.asarray(stored["words.steps"] * stored["words.scale"])
     place = name.removesuffix(".weight")
-    if place in ("words", "positions"):  # tables, not matrices: as they are looked up
-        return np.asarray(stored[f"{place}.steps"] * stored[f"{place}.scale"])
     if f"{place}.steps" in stored:
         turned = stored[f"{place}.steps"].astype(np.float32) * stored[f"{place}.scale"]
         return np.ascontiguousarray(turned.T)

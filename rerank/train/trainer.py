@@ -26,6 +26,7 @@ from rerank.train.lists import RankingList
 from rerank.train.model import CrossEncoderModel
 
 LOG = logging.getLogger(__name__)
+SHUT = -8.0  # attention logit across the texts at the first step: nearly nothing passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,11 @@ class Settings:
 
     :param steps: optimizer steps.
     :param lists: ranking lists a step.
-    :param rate: peak learning rate of the crossing layers.
+    :param rate: peak learning rate of the body.
     :param head_rate: peak learning rate of the head.
     :param warmup: share of the steps in which the rates rise.
+    :param opening: share of the steps in which the crossing between the texts opens.
+    :param frozen: keep the embeddings and the layers before the texts meet as they are.
     :param label_loss: "listwise" or "pairwise".
     :param teacher_loss: "divergence" or "margin".
     :param teacher_weight: of the teacher's loss beside the label's.
@@ -57,6 +60,8 @@ class Settings:
     rate: float = 1e-4
     head_rate: float = 5e-4
     warmup: float = 0.05
+    opening: float = 0.1
+    frozen: bool = True
     label_loss: str = "listwise"
     teacher_loss: str = "divergence"
     teacher_weight: float = 0.3
@@ -124,7 +129,7 @@ class Trainer:
         if self.device.type == "cpu":
             torch.set_num_threads(1)
         if self.device.type == "cuda" or shutil.which("g++") is not None:  # fusing needs a compiler
-            for layer in model.apart:
+            for layer in (*model.lower, *model.upper):
                 layer.compile(dynamic=True)
         self.step = 0
 
@@ -199,25 +204,27 @@ class Trainer:
     def _gradient(self, lists: Sequence[RankingList]) -> tuple[float, tuple[Tensor, ...]]:
         """Loss of some lists and its gradient by every trained parameter."""
         batch = self.collate(lists)
-        loss = self._loss(self._logits(batch), batch)
+        loss = self._loss(self._logits(batch, self._crossing()), batch)
         gradients = torch.autograd.grad(loss, list(self._trained.values()))
         return float(loss.detach()), gradients
 
-    def _logits(self, batch: Batch) -> Tensor:
+    def _logits(self, batch: Batch, crossing: Tensor | None = None) -> Tensor:
         """Logits of a batch as a matrix, one row a list."""
         device, model = self.device, self.model
         flat = torch.zeros(batch.labels.numel(), device=device)
         parts = []
         with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
-            with torch.no_grad():  # the encoder stays as it is
+            learn_lower = torch.is_grad_enabled() and not self.settings.frozen
+            with torch.set_grad_enabled(learn_lower):
                 queries = model.read_apart(batch.query_ids.to(device), batch.query_mask.to(device))
             for chunk in batch.chunks:
-                with torch.no_grad():
-                    passage = model.read_apart(chunk.passage_ids.to(device), chunk.passage_mask.to(device))
-                query = queries.rows(chunk.query_index.to(device))
-                crossed = model.read_across(query, passage)
+                index, mask = chunk.query_index.to(device), chunk.passage_mask.to(device)
+                with torch.set_grad_enabled(learn_lower):
+                    passage = model.read_apart(chunk.passage_ids.to(device), mask)
+                query_mask = batch.query_mask.to(device)[index]
+                query, passage = model.read_together(queries[index], query_mask, passage, mask, crossing)
                 with torch.autocast(device.type, enabled=False):
-                    parts.append(model.head(query.float(), passage.float(), crossed.float()))
+                    parts.append(model.head(query.float(), query_mask, passage.float(), mask))
         return flat.index_put((batch.order.to(device),), torch.cat(parts).float()).view_as(batch.labels)
 
     def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -256,6 +263,13 @@ class Trainer:
             self._ordered = (epoch, order)
         return self._ordered[1]
 
+    def _crossing(self) -> Tensor | None:
+        """How far the texts may see each other at this step; None when the crossing is open."""
+        share = (
+            1.0 if not self.settings.opening else self.step / (self.settings.opening * self.settings.steps)
+        )
+        return None if share >= 1 else torch.tensor(SHUT * (1 - share), device=self.device)
+
     def _schedule(self) -> None:
         """Linear rise, then linear fall to a twentieth."""
         settings = self.settings
@@ -266,19 +280,19 @@ class Trainer:
             group["lr"] = group["peak"] * share
 
     def _freeze(self) -> None:
-        """The encoder stays as it is: what it knows of texts unlike these is not to be lost."""
-        frozen = ("words.", "positions.", "embedding_norm.", "apart.")
+        """Word embeddings never move: most rows are hardly seen; the lower layers as the settings say."""
+        frozen = ["words.", "positions.", "embedding_norm."] + (["lower."] if self.settings.frozen else [])
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(not name.startswith(frozen))
+            parameter.requires_grad_(not name.startswith(tuple(frozen)))
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters by learning rate: the body keeps what it knows, the head starts from nothing."""
-        body = [p for name, p in self._trained.items() if name.startswith("crossing.")]
+        body = [p for name, p in self._trained.items() if name.startswith(("upper.", "lower."))]
         scales = [p for name, p in self._trained.items() if name.endswith("_scale")]
         head = [
             p
             for name, p in self._trained.items()
-            if not name.startswith("crossing.") and not name.endswith("_scale")
+            if not name.startswith(("upper.", "lower.")) and not name.endswith("_scale")
         ]
         rates = (
             (body, self.settings.rate),

@@ -12,7 +12,7 @@ WORDS = (
     "red green blue cat dog bird runs sleeps sings fast slow old new house river the a of in on 1 2 3".split()
 )
 SHAPE = {
-    "layers": 2, "crossing": 1, "hidden": 32, "heads": 4, "intermediate": 64,
+    "layers": 3, "join": 1, "hidden": 32, "heads": 4, "intermediate": 64,
     "vocabulary": 0, "positions": 128, "head": 16,
 }  # fmt: skip
 
@@ -45,7 +45,7 @@ def weights(seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     made = {
         "words.weight": draw(shape["vocabulary"], hidden, spread=1.0),
         "positions.weight": draw(shape["positions"], hidden),
-        "passage_mark": draw(hidden),
+        "segments": draw(2, hidden),
         "term_weight.weight": draw(1, hidden),
         "term_weight.bias": draw(1),
         "head_in.weight": draw(shape["head"], 4 * hidden),
@@ -55,16 +55,15 @@ def weights(seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         "cosine_scale": np.float32(5.0),
         "match_scale": np.float32(2.0),
     }
-    places = ["apart.0", "apart.1", "crossing.0"]
+    places = ["lower.0", "upper.0", "upper.1"]
     sizes = {
+        "attention_in": (3 * hidden, hidden),
         "attention_out": (hidden, hidden),
         "up": (inner, hidden),
         "down": (hidden, inner),
     }
-    crossing = {"asking_in": (hidden, hidden), "memory_in": (2 * hidden, hidden)}
     for place in places:
-        attention = crossing if place.startswith("crossing") else {"attention_in": (3 * hidden, hidden)}
-        for name, size in (attention | sizes).items():
+        for name, size in sizes.items():
             made[f"{place}.{name}.weight"] = draw(*size)
             made[f"{place}.{name}.bias"] = draw(size[0])
     for norm in [
@@ -86,7 +85,7 @@ def reranker_folder(folder: Path, *, int8: bool = True, **config: object) -> Pat
     products = [
         name.removesuffix(".weight")
         for name in made
-        if name.startswith(("apart", "crossing")) and "norm" not in name
+        if name.startswith(("lower", "upper")) and "norm" not in name
     ]
     ranges = {name: Range(-4.0, 4.0) for name in products if not name.endswith(".bias")}
     folder.mkdir(parents=True, exist_ok=True)
