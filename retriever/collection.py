@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from retriever.collection_info import CollectionInfo
-from retriever.collection_lexical import LEXICAL, CollectionLexical
+from retriever.collection_lexical import COMMIT_SECONDS, LEXICAL, CollectionLexical
 from retriever.collection_vectors import VECTORS, CollectionVectors
 from retriever.config import RetrieverConfig
 from retriever.encoder import StaticEncoder
@@ -23,6 +23,7 @@ from retriever.errors import (
     CollectionLockedError,
     ConfigError,
     CorruptCollectionError,
+    RetrieverError,
 )
 from retriever.index.protocol import VectorIndex
 from retriever.lexical.bm25_index import BM25Index
@@ -80,6 +81,7 @@ class Collection:
         self._lexical: CollectionLexical | None = None
         self._seq = self._persisted_seq = self._unpersisted = 0
         self._filtered_fields: list[str] = []
+        self._committing: threading.Timer | None = None
         try:
             self._load()
         except BaseException:
@@ -121,9 +123,11 @@ class Collection:
             if not sealed:
                 collection._check_unsealed(path)
             collection.follow()
-            if collection.recovered:
+            if collection.recovered and collection._try_become_writer():
                 collection.persist()
                 collection.stop_writing()
+            else:
+                collection.recovered = 0  # another process is at work: it has not written everything yet
         except BaseException:
             collection.stop_writing()
             collection.store.close()
@@ -384,8 +388,33 @@ class Collection:
             self.stop_writing()
 
     def _commit_in_time(self) -> None:
-        if self._lexical is not None:
-            self._lexical.commit_in_time(self._lock)
+        """Commit BM25's changes when it is time; otherwise see to it that it is done soon."""
+        lexical = self._lexical
+        if lexical is None or not lexical.waiting:
+            return
+        if lexical.due:
+            lexical.take_in(self._lock)
+        elif self._committing is None:
+            self._commit_later()
+
+    def _commit_later(self) -> None:
+        self._committing = threading.Timer(COMMIT_SECONDS, self._commit_at_rest, [self._seq])
+        self._committing.daemon = True
+        self._committing.start()
+
+    def _commit_at_rest(self, seen: int) -> None:
+        """Let other processes see the last changes of a writer that has gone quiet since `seen`."""
+        with self._writing:
+            self._committing = None
+            lexical = self._lexical
+            # Whoever closed or handed over has committed.
+            if self._closed or self._file_lock is None or lexical is None or not lexical.waiting:
+                return
+            if self._seq > seen:
+                self._commit_later()
+            else:
+                with suppress(RetrieverError, OSError):  # a full disk is reported by the next write
+                    lexical.take_in(self._lock)
 
     def _load(self) -> None:
         """Read what is derived as far as it was written."""
@@ -464,11 +493,13 @@ class Collection:
         """Persist, close and give the lock back; closing twice is harmless."""
         if self._closed:
             return
+        if self._committing is not None:
+            self._committing.cancel()
         try:
             if self._file_lock is not None:
                 self.persist()
         finally:
-            with self._lock.writing():
+            with self._writing, self._lock.writing():
                 self._closed = True
                 self._release_lexical()
                 if self._file_lock is not None:

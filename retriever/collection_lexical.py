@@ -17,7 +17,7 @@ from retriever.store.records import Change
 LEXICAL = "lexical"
 _REPLAYED = 2048  # passages read at once when the index is behind
 _COMMIT_CHANGES = 1000  # passages; a commit takes tens of milliseconds however few
-_COMMIT_SECONDS = 1.0  # until other processes see a change
+COMMIT_SECONDS = 1.0  # until other processes see a change
 
 
 class CollectionLexical:
@@ -81,16 +81,23 @@ class CollectionLexical:
         self.index.commit()
         self._committed()
 
-    def commit_in_time(self, lock: ReadWriteLock) -> None:
-        """Take in what is shown from memory, while searches go on, when there is enough or it is time."""
-        index = self.index
-        if self._folder is None or not index.visible or not self.uncommitted:
-            return
-        if index.uncommitted < _COMMIT_CHANGES and time.monotonic() - self._committed_at < _COMMIT_SECONDS:
-            return
-        index.write()
+    @property
+    def waiting(self) -> bool:
+        """Whether there are changes that other processes do not see yet."""
+        return self._folder is not None and self.uncommitted
+
+    @property
+    def due(self) -> bool:
+        """Whether so much is shown from memory, or for so long, that it is to be committed."""
+        enough = self.index.uncommitted >= _COMMIT_CHANGES
+        late = time.monotonic() - self._committed_at >= COMMIT_SECONDS
+        return self.waiting and self.index.visible and (enough or late)
+
+    def take_in(self, lock: ReadWriteLock) -> None:
+        """Commit what waits, while searches go on."""
+        self.index.write()
         with lock.writing():
-            index.reload()
+            self.index.reload()
             self._committed()
 
     def _committed(self) -> None:

@@ -51,7 +51,7 @@ def demo(
         say(f"{count}, both models loaded in {warm_up(retriever):.1f} s\n")
         for asked in QUESTIONS if question is None else (question,):
             results, timings = retriever.search_timed(asked, k=k)
-            out.print(results_table(results, title=asked, ids=False, width=out.width))
+            out.print(results_table(results, query=asked, ids=False, width=out.width))
             out.print(f"{timings_line(timings)}\n", style="dim", highlight=False)
     _say_what_next()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from retriever.cli.sources import Sources
-from retriever.errors import RetrieverError
+from retriever.errors import CollectionExistsError, RetrieverError
 
 if TYPE_CHECKING:
     from retriever.ingest import ReadReport
@@ -117,8 +117,14 @@ class _Run:
     def write(self, documents: Iterator[Document]) -> WriteSummary:
         """Write the documents; when stopped, say what is safe."""
         from retriever.cli.console import bar, say
+        from retriever.store.manifest import MANIFEST
 
         there = self._directory.is_dir() and any(self._directory.iterdir())
+        if there and not (self._directory / MANIFEST).is_file():
+            raise CollectionExistsError(
+                f"{self._directory} is a folder with other files in it and no collection; "
+                "choose another --out, such as a new folder"
+            )
         try:
             with bar("indexing", self._total) as moving:
                 counted = moving.over(documents)
@@ -226,7 +232,7 @@ def _print(summary: WriteSummary, size: int, directory: Path, seconds: float) ->
         changes += [f"{summary.updated:,} updated", f"{summary.unchanged:,} unchanged"]
     kept = size - read
     if kept > 0:
-        changes.append(f"{kept:,} of the collection not in these sources, kept")
+        changes.append(f"{kept:,} of the collection not in these sources, kept (`sync` deletes them)")
     rate = f"{read / seconds:,.0f} documents a second" if seconds > 0 else ""
     done = f"{directory}: {size:,} documents ({', '.join(changes)}) in {seconds:.1f} s, {rate}"
     out.out(done, highlight=False)

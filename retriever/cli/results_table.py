@@ -10,23 +10,25 @@ from rich.table import Table
 from rich.text import Text
 
 from retriever.cli.console import printable
+from retriever.lexical.matched_words import excerpt
 from retriever.types import SearchResult, SearchTimings, StageScore
 
 _NUMBERS = 48  # columns of the terminal that ranks and scores take, with the space between all columns
+_READ = 20_000  # characters of a passage that an excerpt is looked for in
 _SHORTEST = 16  # columns left for a name and a passage, however narrow the terminal
 
 
-def results_table(results: Sequence[SearchResult], *, title: str, ids: bool, width: int) -> Table:
+def results_table(results: Sequence[SearchResult], *, query: str, ids: bool, width: int) -> Table:
     """Lay out results.
 
     :param results: best first.
-    :param title: shown above.
+    :param query: shown above; of each passage the part is shown that holds most of its words.
     :param ids: whether to show ids, beside titles where there are any.
     :param width: of the terminal, in columns.
-    :return: a table with final rank, first-stage rank, both scores, and the best passage's beginning.
+    :return: a table with final rank, first-stage rank, both scores, and an excerpt of the best passage.
     """
     table = Table(
-        title=Text(printable(title), style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+        title=Text(printable(query), style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False
     )
     for heading in ("final\nrank", "first stage\nrank", "\nscore", "\nreranker"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -43,7 +45,7 @@ def results_table(results: Sequence[SearchResult], *, title: str, ids: bool, wid
             _score(result.stages.fused),
             _score(result.stages.reranked),
             _cut(name, longest, style="bold"),
-            _cut(printable(result.passage[: 4 * left]), left),
+            _cut(excerpt(query, printable(result.passage[:_READ]), left), left),
         )
     return table
 

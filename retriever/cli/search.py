@@ -102,5 +102,5 @@ def search(
     if not results:
         out.print("Nothing found." if chosen is None else "Nothing found that passes the filter.")
         return
-    out.print(results_table(results, title=query, ids=True, width=out.width))
+    out.print(results_table(results, query=query, ids=True, width=out.width))
     out.print(f"{timings_line(timings)} · loading {loaded:.1f} s", style="dim", highlight=False)

@@ -21,7 +21,7 @@ from retriever.ingest.tables import (
     read_parquet,
     require_parquet_reader,
 )
-from retriever.ingest.text_files import decode, markdown_title, read_bytes, title_from_name
+from retriever.ingest.text_files import decode, front_matter, markdown_title, read_bytes, title_from_name
 from retriever.types import Document
 
 # Where reading a file and parsing a record are two steps, a bad record can be left out alone.
@@ -160,7 +160,9 @@ def _read_whole(file: SourceFile) -> Document | None:
         title, text = read_html(content, file.path)
     else:
         text = decode(content, file.path)
-        title = markdown_title(text) if file.format == "markdown" else ""
+        if file.format == "markdown":
+            title = markdown_title(text)
+            metadata = front_matter(text) | metadata  # the file's path and format are not the author's to say
     if not text.strip():
         return None
     return Document(id=file.id, text=text, title=title or title_from_name(file.path), metadata=metadata)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -50,13 +51,32 @@ def decode(content: bytes, path: Path, encoding: str | None = None) -> str:
             raise SourceError(f"{path} holds NUL characters and is no text; leave it out or convert it")
         return text
     raise SourceError(
-        f"{path} is not UTF-8 ({problem}); convert it, for example: iconv -f WINDOWS-1252 -t UTF-8"
+        f"{path} is not UTF-8 ({problem}); convert it, for example: iconv -f WINDOWS-1252 -t UTF-8; "
+        "or leave such files out with --skip-unreadable (skip_unreadable=True)"
     ) from problem
 
 
 def title_from_name(path: Path) -> str:
     """Return a file's name as words: `setup_guide.txt` becomes `setup guide`."""
     return re.sub(r"[\s_-]+", " ", path.stem).strip() or path.stem
+
+
+def front_matter(text: str) -> dict[str, object]:
+    """Return what a Markdown text's YAML front matter declares, as JSON-ready values; {} without one.
+
+    What is no YAML mapping declares nothing: three dashes may be a ruled line.
+    """
+    found = _FRONT_MATTER.match(text.lstrip("\ufeff"))
+    if found is None:
+        return {}
+    import yaml
+
+    try:
+        declared = yaml.safe_load(found[1])
+        plain = json.loads(json.dumps(declared, default=str, allow_nan=False))  # dates become text
+    except (yaml.YAMLError, ValueError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
 
 
 def markdown_title(text: str) -> str:

@@ -10,6 +10,7 @@ import tantivy
 from retriever.lexical.bm25_index import analyzer
 
 _WORD = re.compile(r"[^\W_]+")
+_LEFT_OUT = "… "
 _REMEMBERED = 65_536  # words; a text has few that are new
 
 
@@ -27,6 +28,43 @@ def matched_words(query: str, text: str) -> list[str]:
     """
     asked = set(_analyzer(True).analyze(query) or _analyzer(False).analyze(query))
     return [word for word in dict.fromkeys(_WORD.findall(text)) if not asked.isdisjoint(_stems(word))]
+
+
+def excerpt(query: str, text: str, length: int) -> str:
+    """Return the part of a text in which most words of the query stand.
+
+    :param query: what was asked.
+    :param text: the text that was found; line breaks and runs of spaces become one space.
+    :param length: characters at most, the dots that stand for what is left out included.
+    :return: the beginning where nothing else says more.
+
+    >>> excerpt("who feeds the cat", "House rules for guests. Anna feeds the cat.", 24)
+    '… Anna feeds the cat.'
+    """
+    plain = " ".join(text.split())
+    asked = set(_analyzer(True).analyze(query) or _analyzer(False).analyze(query))
+    hits = [
+        (match.start(), match.end(), asked.intersection(_stems(match.group())))
+        for match in _WORD.finditer(plain)
+    ]
+    hits = [hit for hit in hits if hit[2]]
+    best, most = 0, _covered(hits, 0, length)
+    for start, _, _ in hits:
+        # A few words before the first that matched say what it is about.
+        begin = plain.rfind(" ", 0, max(0, start - length // 4)) + 1
+        found = _covered(hits, begin, begin + length - len(_LEFT_OUT))
+        if found > most:
+            best, most = begin, found
+    return plain[:length] if best == 0 else (_LEFT_OUT + plain[best:])[:length]
+
+
+def _covered(hits: list[tuple[int, int, set[str]]], start: int, end: int) -> int:
+    """How many different words of the query stand in a part of the text."""
+    inside: set[str] = set()
+    for first, last, stems in hits:
+        if start <= first and last <= end:
+            inside |= stems
+    return len(inside)
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -11,6 +11,7 @@ from typing import Any
 
 import uvicorn
 
+from retriever.errors import ConfigError
 from retriever.pipeline import Retriever
 from retriever.serve.app import FOLDERS_VARIABLE, SETTINGS_VARIABLE, create_app, single_threaded_products
 from retriever.serve.json_logs import log_config
@@ -39,6 +40,7 @@ def run(
     :raises ModelError: if its reranker cannot be loaded.
     """
     settings.check()
+    _check_free(settings)
     opened = {name: Retriever.open(folder) for name, folder in names_of(folders).items()}
     try:
         if settings.rerank:
@@ -51,6 +53,23 @@ def run(
         for retriever in opened.values():
             retriever.close()
     _run_workers(folders, settings, log_level, started)
+
+
+def _check_free(settings: ServeSettings) -> None:
+    """Refuse a port that is taken before anything is loaded.
+
+    :raises ConfigError: if the address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {settings.host} port {settings.port} ({error.strerror}); "
+                "stop what does, or choose another with --port"
+            ) from error
 
 
 def serve(

@@ -1,5 +1,7 @@
 """Several processes share a collection: readers follow what the one writer does."""
 
+import time
+
 import pytest
 
 from retriever.errors import CollectionLockedError
@@ -21,6 +23,27 @@ def test_a_reader_sees_what_another_process_wrote_and_handed_over(make, reopen, 
     writer.collection.hand_over()
     assert ids(reader, "bird flew over paper") != ["bird"]
     assert len(reader) == len(writer)
+
+
+def test_the_last_change_of_a_quiet_writer_is_seen_by_others(make, reopen, tmp_path):
+    writer = make(path=True)
+    writer.collection.hand_over()
+    reader = reopen(tmp_path / "collection")
+    for turn in range(2):  # the first is committed at once, the second waits
+        writer.add([{"id": f"bird{turn}", "text": "The bird flew over paper."}])
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        found = reader.search("bird paper", k=2)
+        if [result.stages.lexical.score > 0 for result in found] == [True, True]:
+            break
+        time.sleep(0.1)
+    assert {result.id for result in found if result.stages.lexical.score > 0} == {"bird0", "bird1"}
+
+
+def test_who_opens_while_another_writes_is_not_told_of_an_interrupted_write(make, reopen, tmp_path):
+    writer = make(path=True)
+    writer.add([{"id": "bird", "text": "The bird flew over paper."}])
+    assert reopen(tmp_path / "collection").collection.recovered == 0
 
 
 def test_two_processes_write_in_turn_and_neither_loses_the_other_s_documents(make, reopen, tmp_path):

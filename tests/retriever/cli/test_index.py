@@ -162,7 +162,10 @@ def test_a_missing_source_leaves_no_collection(run, tmp_path):
 def test_a_folder_with_something_else_in_it_is_refused(run, notes):
     result = run("index", notes, "--out", notes.parent)
     assert result.exit_code == 1
-    assert "there is no collection in" in result.stderr
+    assert (
+        "is a folder with other files in it and no collection; choose another --out"
+        in result.stderr.replace("\n", " ")
+    )
 
 
 COUNT = 30_000

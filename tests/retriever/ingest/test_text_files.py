@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from retriever.errors import SourceError
-from retriever.ingest.text_files import decode, markdown_title, title_from_name
+from retriever.ingest.text_files import decode, front_matter, markdown_title, title_from_name
 
 HERE = Path("notes.txt")
 
@@ -45,3 +45,18 @@ def test_markdown_title(text, title):
 
 def test_title_from_name():
     assert title_from_name(Path("docs/setup_guide-v2.txt")) == "setup guide v2"
+
+
+@pytest.mark.parametrize(
+    ("text", "declared"),
+    [
+        ("---\ntags: [a, b]\nyear: 2020\n---\n# Heading", {"tags": ["a", "b"], "year": 2020}),
+        ("\ufeff---\ndate: 2024-05-01\n---\n", {"date": "2024-05-01"}),
+        ("---\nonly a ruled line\n---\n", {}),
+        ("---\na: [unclosed\n---\n", {}),
+        ("---\nratio: .nan\n---\n", {}),
+        ("# Heading\n---\ntags: [a]\n---\n", {}),
+    ],
+)
+def test_front_matter_becomes_metadata(text, declared):
+    assert front_matter(text) == declared

@@ -1,4 +1,7 @@
-from retriever.lexical.matched_words import matched_words
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retriever.lexical.matched_words import excerpt, matched_words
 
 
 def test_words_match_by_stem_case_and_accent():
@@ -15,3 +18,18 @@ def test_nothing_matches_nothing():
     assert matched_words("", "text") == []
     assert matched_words("zebra", "") == []
     assert matched_words("🦓 !?", "text") == []
+
+
+def test_an_excerpt_holds_the_answer_and_says_what_was_left_out():
+    text = "House rules. Quiet hours are from ten to seven. Guests may stay up to three nights."
+    shown = excerpt("how long can guests stay?", text, 40)
+    assert "Guests may stay" in shown and shown.startswith("… ") and len(shown) <= 40
+    assert excerpt("quiet hours", text, 60).startswith("House rules. Quiet hours")
+    assert excerpt("zebra", text, 12) == "House rules."
+
+
+@given(st.text(max_size=60), st.text(max_size=200), st.integers(4, 80))
+def test_an_excerpt_is_a_part_of_the_text(query, text, length):
+    shown = excerpt(query, text, length)
+    assert len(shown) <= length
+    assert shown.removeprefix("… ") in " ".join(text.split())

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -182,6 +183,13 @@ def test_a_token_from_the_environment_is_asked_for(start, folder):
 def test_two_folders_of_one_name_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="would both be called 'docs'"):
         names_of([tmp_path / "a" / "docs", tmp_path / "b" / "docs"])
+
+
+def test_a_port_that_is_taken_is_refused_by_name(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1 port {port} .*--port"):
+            run([tmp_path], ServeSettings(port=port))
 
 
 def test_run_refuses_before_it_opens_anything(tmp_path):
