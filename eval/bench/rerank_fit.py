@@ -27,7 +27,7 @@ from retriever import Retriever, RetrieverConfig
 from retriever.types import Document
 
 DEPTH = 50
-TOLERANCES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+TOLERANCES = (0.1, 0.3, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 STOPPING_LOSS = 0.002  # share of the nDCG that early stopping may cost on the lists it is fitted on
 WEIGHTS = np.round(np.arange(0.0, 1.01, 0.05), 2)
 

@@ -51,6 +51,8 @@ def _model(training: Path | None, encoder: Path) -> tuple[CrossEncoderModel, int
     weights, average, state = read_checkpoint(training)
     model = CrossEncoderModel(Architecture(**state["architecture"]))
     model.load_state_dict(weights | average)
+    if state["settings"]["opening"] is None:
+        model = model.kept_apart()
     return model, int(state["step"])
 
 

@@ -146,6 +146,18 @@ class CrossEncoderModel(nn.Module):
         model.load_state_dict(state)
         return model
 
+    def kept_apart(self) -> CrossEncoderModel:
+        """Return the same weights as a model whose texts meet in the head alone."""
+        shape = replace(self.shape, join=self.shape.layers)
+        state = self.state_dict()
+        for number in range(self.shape.join, self.shape.layers):
+            old = f"upper.{number - self.shape.join}."
+            for name in [name for name in state if name.startswith(old)]:
+                state[f"lower.{number}.{name.removeprefix(old)}"] = state.pop(name)
+        model = CrossEncoderModel(shape)
+        model.load_state_dict(state)
+        return model
+
     def embed(self, ids: Tensor) -> Tensor:
         """Look up token ids (batch, length) -> states (batch, length, hidden)."""
         states = self.words(ids) + self.positions.weight[: ids.shape[1]]

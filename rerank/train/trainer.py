@@ -26,6 +26,7 @@ from rerank.train.lists import RankingList
 from rerank.train.model import CrossEncoderModel
 
 LOG = logging.getLogger(__name__)
+NEVER = -1e4  # attention logit across texts that stay apart
 SHUT = -8.0  # attention logit across the texts at the first step: nearly nothing passes
 
 
@@ -38,7 +39,8 @@ class Settings:
     :param rate: peak learning rate of the body.
     :param head_rate: peak learning rate of the head.
     :param warmup: share of the steps in which the rates rise.
-    :param opening: share of the steps in which the crossing between the texts opens.
+    :param opening: share of the steps in which the crossing between the texts opens; None keeps it shut, so
+        that they meet in the head alone (late interaction).
     :param frozen: keep the embeddings and the layers before the texts meet as they are.
     :param label_loss: "listwise" or "pairwise".
     :param teacher_loss: "divergence" or "margin".
@@ -60,7 +62,7 @@ class Settings:
     rate: float = 1e-4
     head_rate: float = 5e-4
     warmup: float = 0.05
-    opening: float = 0.1
+    opening: float | None = 0.1
     frozen: bool = True
     label_loss: str = "listwise"
     teacher_loss: str = "divergence"
@@ -168,7 +170,7 @@ class Trainer:
         with torch.no_grad():
             for start in range(0, len(self.dev), self.settings.lists):
                 some = self.dev[start : start + self.settings.lists]
-                logits = self._logits(self.collate(some)).cpu().numpy()
+                logits = self._logits(self.collate(some), self._crossing()).cpu().numpy()
                 for one, row in zip(some, logits, strict=True):
                     gained[one.kind].append(list_ndcg(row[: len(one.labels)], one.labels))
         self._load(kept)
@@ -265,9 +267,10 @@ class Trainer:
 
     def _crossing(self) -> Tensor | None:
         """How far the texts may see each other at this step; None when the crossing is open."""
-        share = (
-            1.0 if not self.settings.opening else self.step / (self.settings.opening * self.settings.steps)
-        )
+        opening = self.settings.opening
+        if opening is None:
+            return torch.tensor(NEVER, device=self.device)
+        share = 1.0 if not opening else self.step / (opening * self.settings.steps)
         return None if share >= 1 else torch.tensor(SHUT * (1 - share), device=self.device)
 
     def _schedule(self) -> None:
@@ -282,6 +285,8 @@ class Trainer:
     def _freeze(self) -> None:
         """Word embeddings never move: most rows are hardly seen; the lower layers as the settings say."""
         frozen = ["words.", "positions.", "embedding_norm."] + (["lower."] if self.settings.frozen else [])
+        if self.settings.opening is None:
+            frozen.append("segments")  # nothing is told apart where nothing meets
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(tuple(frozen)))
 
