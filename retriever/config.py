@@ -118,7 +118,7 @@ class RetrieverConfig(BaseModel):
             problems = [
                 _explain(problem["type"], problem["loc"], problem["msg"]) for problem in error.errors()
             ]
-            raise ConfigError("; ".join(problems)) from error
+            raise ConfigError("; ".join(dict.fromkeys(problems))) from error
         config._check_consistent()
         return config
 
@@ -135,7 +135,7 @@ class RetrieverConfig(BaseModel):
 
 def _explain(kind: str, place: tuple[int | str, ...], message: str) -> str:
     """Name the key and the remedy."""
-    key = ".".join(map(str, place))
+    key = str(place[0]) if place else ""  # what follows names the branch of a union
     if kind == "extra_forbidden":
         known = list(RetrieverConfig.model_fields)
         close = get_close_matches(key, known, n=1)

@@ -49,7 +49,7 @@ def test_commands_and_client_find_an_answer_in_a_folder_of_markdown(tmp_path):
     (tmp_path / "docs" / "leave.md").write_text("# Leave\n\nEmployees have 28 days of leave a year.\n")
     (commands,) = blocks("sh")
     install, index, serve = (shlex.split(line) for line in commands.splitlines())
-    assert install == ["pip", "install", "two-stage-retriever[mcp]"]
+    assert install == ["pip", "install", ".[mcp]"]
     assert serve == ["retriever", "mcp", "handbook"]
     here = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     (client,) = (one for one in blocks("python") if "asyncio" in one)
