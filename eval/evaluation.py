@@ -17,7 +17,7 @@ from eval.significance import Interval, interval
 from retriever import Retriever
 from retriever.collection import Collection
 from retriever.errors import InvalidInputError
-from retriever.second_stage import AUTO_DEPTH
+from retriever.second_stage import greatest_depth
 
 Stage = Literal["lexical", "dense", "hybrid", "reranked"]
 Ranked = list[tuple[str, float]]
@@ -196,8 +196,8 @@ def _evaluate(
     """Ask every query, then measure the lists."""
     unknown = _unknown(dataset, retriever)
     judge = Judge(dataset.qrels, measures)
-    if depth is None:  # an evaluation reads to one depth: that of every query is what is compared
-        depth = AUTO_DEPTH if retriever.config.depth == "auto" else retriever.config.depth
+    # An evaluation reads to one depth: the same lists are compared for every query.
+    depth = greatest_depth(retriever.config.depth) if depth is None else depth
     rerank = rerank and retriever.reranker is not None
     runs, times = _ask(dataset, retriever, depth, rerank, progress)
     stages = tuple(

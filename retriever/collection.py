@@ -48,7 +48,6 @@ Progress = Callable[[int, int | None], None]
 """Called with the number of documents done and, where known, of all."""
 
 FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
 
 _DATABASE, _PASSAGES, _LOCK = "documents.sqlite", "passages", "lock"
 _PERSIST_EVERY = 100_000  # passages; replaying that many after a crash takes seconds

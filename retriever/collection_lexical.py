@@ -70,7 +70,7 @@ class CollectionLexical:
         for batch in self._store.passages_since(self.seq, batch=_REPLAYED):
             pids = np.asarray([passage.pid for passage in batch], dtype=np.int64)
             self.index.remove(pids)
-            self.index.add(pids, [f"{p.title} {p.text}".strip() for p in batch])
+            self.index.add(pids, [passage.searched for passage in batch])
             replayed += len(batch)
         self.seq = seq
         self.uncommitted = True

@@ -104,7 +104,7 @@ class CollectionVectors:
         replayed = 0
         for batch in self._store.passages_since(self.seq, batch=_REPLAYED):
             pids = np.asarray([passage.pid for passage in batch], dtype=np.int64)
-            self.index.add(pids, self._encoder.encode([f"{p.title} {p.text}".strip() for p in batch]))
+            self.index.add(pids, self._encoder.encode([passage.searched for passage in batch]))
             replayed += len(batch)
             self._grow()
         self.seq = seq

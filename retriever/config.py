@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from retriever.errors import ConfigError
+from retriever.types import Depth
 
 BUNDLED = "bundled"
 
@@ -80,7 +81,7 @@ class RetrieverConfig(BaseModel):
         default=BUNDLED,
         description="Cross-encoder: 'bundled', an ONNX or sentence-transformers folder, a hub id, or None.",
     )
-    depth: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+    depth: Depth = Field(
         default=50,
         description="Documents reranked for a query; the time grows with it. 'auto' reads up to 50, and "
         "stops when no other is likely to matter.",

@@ -34,10 +34,10 @@ from retriever.errors import (
 from retriever.first_stage import first_stage
 from retriever.loading import load_encoder, load_reranker
 from retriever.second_stage import (
-    AUTO_DEPTH,
     Decision,
     calibration_of,
     decide,
+    greatest_depth,
     score_all,
     score_in_time,
     stopping_rule,
@@ -273,7 +273,7 @@ class Retriever:
         check_number("budget_ms", budget_ms, "milliseconds above 0", lambda value: value > 0)
         check_number("min_probability", min_probability, "0 to 1", lambda value: 0 <= value <= 1)
         started = time.perf_counter()
-        most = AUTO_DEPTH if depth == "auto" else depth
+        most = greatest_depth(depth)
         reranker = self.reranker if rerank else None
         calibration = calibration_of(reranker, needed=min_probability is not None)
         with self._collection.reading():

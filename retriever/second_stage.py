@@ -14,7 +14,7 @@ from rerank.early_stopping import StoppingRule
 from rerank.protocol import PairReranker, Reranker
 from retriever.errors import InvalidInputError, ModelError
 from retriever.fusion import blend
-from retriever.types import Candidate, StageScore
+from retriever.types import Candidate, Depth, StageScore
 
 FloatArray = NDArray[np.float32]
 
@@ -34,6 +34,11 @@ class Decision:
     order: list[int]
     scores: FloatArray
     reranked: dict[int, StageScore]
+
+
+def greatest_depth(depth: Depth) -> int:
+    """How many candidates a depth reads at most."""
+    return AUTO_DEPTH if depth == "auto" else depth
 
 
 def score_all(
@@ -84,7 +89,7 @@ def decide(candidates: Sequence[Candidate], logits: FloatArray, weight: float) -
     :param logits: the reranker's scores of the first of them; may be fewer, or none.
     :param weight: share of the reranker, 0 to 1.
     """
-    fused = np.asarray([candidate.fused.score for candidate in candidates], dtype=np.float32)
+    fused = _fused_scores(candidates)
     depth = len(logits)
     if depth == 0:
         return Decision(list(range(len(candidates))), fused, {})
@@ -99,9 +104,8 @@ def decide(candidates: Sequence[Candidate], logits: FloatArray, weight: float) -
 
 def stopping_rule(candidates: Sequence[Candidate], k: int, weight: float, reranker: Reranker) -> StoppingRule:
     """Make the rule that ends the reading of one query's candidates."""
-    fused = np.asarray([candidate.fused.score for candidate in candidates], dtype=np.float32)
     tolerance = getattr(reranker, "config", {}).get("stopping_tolerance", TOLERANCE)
-    return StoppingRule(fused, min(k, max(len(fused), 1)), weight, float(tolerance))
+    return StoppingRule(_fused_scores(candidates), k, weight, float(tolerance))
 
 
 def calibration_of(reranker: Reranker | None, *, needed: bool) -> Calibration | None:
@@ -116,6 +120,11 @@ def calibration_of(reranker: Reranker | None, *, needed: bool) -> Calibration | 
             "rerank with that, or leave min_probability out"
         )
     return calibration
+
+
+def _fused_scores(candidates: Sequence[Candidate]) -> FloatArray:
+    """What the first stage thought of each candidate."""
+    return np.asarray([candidate.fused.score for candidate in candidates], dtype=np.float32)
 
 
 def _checked(reranker: Reranker, scores: object, expected: int) -> FloatArray:

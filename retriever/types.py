@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
+
+from pydantic import Field
 
 Metadata = Mapping[str, Any]
 Filter = Mapping[str, Any]
@@ -160,7 +162,8 @@ class WriteSummary:
         )
 
 
-Depth = int | Literal["auto"]  # candidates read; "auto" stops when no other is likely to matter
+Depth = Annotated[int, Field(ge=1)] | Literal["auto"]
+"""Candidates that are read; "auto" stops when no other is likely to matter."""
 
 
 class SearchOptions(TypedDict, total=False):

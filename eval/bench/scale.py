@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from eval.bench.scale_peers import build_and_search
 from eval.bench.varied_text import documents, questions
 from eval.environment import environment
+from eval.evaluation import Latency
 from retriever import Retriever, RetrieverConfig
 from retriever.encoder import StaticEncoder
 
@@ -158,7 +159,7 @@ def _latency(ask: Callable[[str], object], queries: Sequence[str]) -> dict[str, 
         started = time.perf_counter()
         ask(query)
         times.append((time.perf_counter() - started) * 1e3)
-    return {"p50": round(float(np.quantile(times, 0.5)), 2), "p99": round(float(np.quantile(times, 0.99)), 2)}
+    return Latency.of(times).to_dict()
 
 
 def _concurrent(ask: Callable[[str], object], queries: Sequence[str]) -> dict[str, float]:
@@ -178,8 +179,7 @@ def _concurrent(ask: Callable[[str], object], queries: Sequence[str]) -> dict[st
     for thread in threads:
         thread.join()
     return {
-        "p50": round(float(np.quantile(times, 0.5)), 2),
-        "p99": round(float(np.quantile(times, 0.99)), 2),
+        **Latency.of(times).to_dict(),
         "queries_a_second": round(len(times) / (time.perf_counter() - began), 1),
     }
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from eval.bench.varied_text import documents, questions
+from eval.evaluation import Latency
 from retriever.encoder import StaticEncoder
 
 _QUERIES = 200
@@ -75,8 +76,5 @@ def build_and_search(size: int, folder: Path) -> dict[str, Any]:
         "documents_a_second": round(size / seconds),
         "peak_memory_mb": round(peak),
         "disk_mb": round(disk / 1e6, 1),
-        "both_halves_ms": {
-            "p50": round(float(np.quantile(times, 0.5)), 2),
-            "p99": round(float(np.quantile(times, 0.99)), 2),
-        },
+        "both_halves_ms": Latency.of(times).to_dict(),
     }

@@ -102,7 +102,7 @@ class ShortLists:
         :return: query id to passages read.
         """
         return {
-            name: StoppingRule(scores, min(10, len(scores)), weight, tolerance).depth(logits[name])
+            name: StoppingRule(scores, 10, weight, tolerance).depth(logits[name])
             for name, scores in self.scores.items()
         }
 

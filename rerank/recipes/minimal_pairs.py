@@ -43,20 +43,20 @@ FLIP = dict(OPPOSITES) | {b: a for a, b in OPPOSITES if " " not in b}
 NUMBER = re.compile(r"\b\d[\d,.]*\b")
 NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+(?: [A-Z][a-z]+)*")
 
-_WORDS = json.loads((Path(__file__).parent / "words.json").read_text(encoding="utf-8"))
-PEOPLE: list[str] = _WORDS["people"].split("|")
-FIRMS: list[str] = _WORDS["firms"].split("|")
-LANDS: list[str] = _WORDS["lands"].split("|")
-BEASTS: list[str] = _WORDS["beasts"].split("|")
-THINGS: list[str] = _WORDS["things"].split("|")
-GOODS: list[str] = _WORDS["goods"].split("|")
-EVENTS: list[str] = _WORDS["events"].split("|")
-TROUBLES: list[str] = _WORDS["troubles"].split("|")
-QUALITIES: list[str] = _WORDS["qualities"].split("|")
-GRADES: list[str] = _WORDS["grades"].split("|")
-SETTINGS: list[str] = _WORDS["settings"].split("|")
+WORDS = json.loads((Path(__file__).parent / "words.json").read_text(encoding="utf-8"))
+PEOPLE: list[str] = WORDS["people"].split("|")
+FIRMS: list[str] = WORDS["firms"].split("|")
+LANDS: list[str] = WORDS["lands"].split("|")
+BEASTS: list[str] = WORDS["beasts"].split("|")
+THINGS: list[str] = WORDS["things"].split("|")
+GOODS: list[str] = WORDS["goods"].split("|")
+EVENTS: list[str] = WORDS["events"].split("|")
+TROUBLES: list[str] = WORDS["troubles"].split("|")
+QUALITIES: list[str] = WORDS["qualities"].split("|")
+GRADES: list[str] = WORDS["grades"].split("|")
+SETTINGS: list[str] = WORDS["settings"].split("|")
 # Third person past and base form, for each kind of actor.
-DEEDS: dict[str, list[str]] = {kind: verbs.split() for kind, verbs in _WORDS["deeds"].items()}
+DEEDS: dict[str, list[str]] = {kind: verbs.split() for kind, verbs in WORDS["deeds"].items()}
 PASSIVE = {"ate": "eaten", "bit": "bitten"}
 MEASURES = [
     ("metres", "long"),
@@ -91,7 +91,7 @@ def composed(rng: Rng) -> tuple[str, Example]:
     sort = list(FRAMES)[int(rng.integers(len(FRAMES)))]
     query, right, wrong = FRAMES[sort](rng)
     setting = SETTINGS[int(rng.integers(len(SETTINGS)))]
-    passages = [_sentence(setting + text) for text in (right, *wrong)]
+    passages = [as_sentence(setting + text) for text in (right, *wrong)]
     return sort, (query, passages)
 
 
@@ -105,7 +105,7 @@ def _one(words: list[str] | tuple[str, ...], rng: Rng) -> str:
     return words[int(rng.integers(len(words)))]
 
 
-def _sentence(text: str) -> str:
+def as_sentence(text: str) -> str:
     """Capital letter, full stop."""
     return text[:1].upper() + text[1:] + "."
 

@@ -11,30 +11,32 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-Rng = np.random.Generator
-Example = tuple[str, list[str]]  # a query, and passages with the right one first
+from rerank.recipes.minimal_pairs import (
+    EVENTS,
+    FIRMS,
+    LANDS,
+    PEOPLE,
+    THINGS,
+    TROUBLES,
+    WORDS,
+    Example,
+    Rng,
+    as_sentence,
+)
 
 _RELATIONS: dict[str, list[list[str]]] = json.loads(
     (Path(__file__).parent / "relations.json").read_text(encoding="utf-8")
 )
-_WORDS: dict[str, str] = json.loads((Path(__file__).parent / "words.json").read_text(encoding="utf-8"))
-
-
-def _words(name: str) -> list[str]:
-    """One list of words."""
-    return _WORDS[name].split("|")
-
-
-TOKENS = [f"the {word}" for word in _words("tokens")]
+TOKENS = [f"the {word}" for word in WORDS["tokens"].split("|")]
+TRADES = [f"the {word}" for word in WORDS["trades"].split("|")]
+OBJECTS = [f"the {word}" for word in (*THINGS, *WORDS["parts"].split("|"))]
 SIDES: dict[str, list[str]] = {
-    "people": [*_words("people"), *(f"the {word}" for word in _words("trades"))],
-    "lands": _words("lands"),
-    "firms": _words("firms"),
-    "objects": [f"the {word}" for word in (*_words("things"), *_words("parts"))],
-    "events": _words("events"),
-    "conditions": _words("troubles"),
+    "people": [*PEOPLE, *TRADES],
+    "lands": LANDS,
+    "firms": FIRMS,
+    "objects": OBJECTS,
+    "events": EVENTS,
+    "conditions": TROUBLES,
 }
 ASKED = {
     "people": "who", "lands": "which country", "firms": "which company",
@@ -63,7 +65,7 @@ def related(rng: Rng) -> tuple[str, Example]:
     wrong = [say(said, b, a), say(third, b, a)]
     if rng.random() < 0.3:
         wrong.append(say(said, other, a))
-    return kind, (query, [_sentence(text) for text in dict.fromkeys((say(said, a, b), *wrong))])
+    return kind, (query, [as_sentence(text) for text in dict.fromkeys((say(said, a, b), *wrong))])
 
 
 def bound(glosses: Sequence[tuple[str, str]], rng: Rng) -> Example:
@@ -79,7 +81,7 @@ def bound(glosses: Sequence[tuple[str, str]], rng: Rng) -> Example:
     query = (f"{word}, {gloss}", f"{gloss}: {word}", f"{word} in the sense of {gloss}")[int(rng.integers(3))]
     right = joined.format(frame.format(word, gloss), frame.format(other, second))
     wrong = joined.format(frame.format(other, gloss), frame.format(word, second))
-    return query, [_sentence(right), _sentence(wrong)]
+    return query, [as_sentence(right), as_sentence(wrong)]
 
 
 def _three(phrasings: Sequence[str], rng: Rng) -> tuple[str, str, str]:
@@ -97,8 +99,3 @@ def _question(phrasing: str, kind: str, rng: Rng) -> str:
     if rng.random() < 0.2:
         return f"is it true that {phrasing}"
     return phrasing
-
-
-def _sentence(text: str) -> str:
-    """Capital letter, full stop."""
-    return text[:1].upper() + text[1:] + "."

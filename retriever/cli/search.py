@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from retriever.types import Depth
 
 
 def _parse_filter(text: str | None) -> dict[str, Any] | None:
@@ -24,7 +27,7 @@ def _parse_filter(text: str | None) -> dict[str, Any] | None:
     return value
 
 
-def _parse_depth(text: str | None) -> int | Literal["auto"] | None:
+def _parse_depth(text: str | None) -> Depth | None:
     """Read a depth; anything but a number from 1 or "auto" is wrong use."""
     if text is None:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from retriever.integrations.extras import missing_extra
 
@@ -46,7 +46,7 @@ class TwoStageRetriever(BaseRetriever):
 
     retriever: Retriever
     k: int = Field(default=10, ge=1)
-    depth: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    depth: Depth | None = None
     filter: dict[str, Any] | None = None
     rerank: bool = True
     content: Content = "passage"

@@ -26,7 +26,7 @@ def matched_words(query: str, text: str) -> list[str]:
     >>> matched_words("who is reading the file", "Read files, and read again.")
     ['Read', 'files', 'read']
     """
-    asked = set(_analyzer(True).analyze(query) or _analyzer(False).analyze(query))
+    asked = _asked(query)
     return [word for word in dict.fromkeys(_WORD.findall(text)) if not asked.isdisjoint(_stems(word))]
 
 
@@ -42,7 +42,7 @@ def excerpt(query: str, text: str, length: int) -> str:
     '… Anna feeds the cat.'
     """
     plain = " ".join(text.split())
-    asked = set(_analyzer(True).analyze(query) or _analyzer(False).analyze(query))
+    asked = _asked(query)
     hits = [
         (match.start(), match.end(), asked.intersection(_stems(match.group())))
         for match in _WORD.finditer(plain)
@@ -56,6 +56,11 @@ def excerpt(query: str, text: str, length: int) -> str:
         if found > most:
             best, most = begin, found
     return plain[:length] if best == 0 else (_LEFT_OUT + plain[best:])[:length]
+
+
+def _asked(query: str) -> set[str]:
+    """The stems a query asks for, stop words only where there is nothing else."""
+    return set(_analyzer(True).analyze(query) or _analyzer(False).analyze(query))
 
 
 def _covered(hits: list[tuple[int, int, set[str]]], start: int, end: int) -> int:

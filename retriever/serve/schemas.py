@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from retriever.errors import FilterError, InvalidInputError
+from retriever.types import Depth
 
 _DEEPEST = 32  # levels of nested JSON; people write two or three
 _MOST_VALUES = 10_000
@@ -69,7 +70,7 @@ class SearchOptions(_Body):
 
     collection: str | None = Field(default=None, description="Its name; not needed where there is one.")
     k: int = Field(default=10, ge=1, description="At most this many results.")
-    depth: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+    depth: Depth | None = Field(
         default=None, description="Candidates the reranker reads; 'auto' stops when no other matters."
     )
     filter: FilterObject | None = Field(

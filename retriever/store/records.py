@@ -34,6 +34,11 @@ class StoredPassage:
     title: str
     text: str
 
+    @property
+    def searched(self) -> str:
+        """What both indexes take in: the document's title with the passage."""
+        return f"{self.title} {self.text}".strip()
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -102,6 +102,24 @@ def test_trains_and_exports_a_folder_that_loads(tmp_path: Path) -> None:
     assert np.isfinite(scores).all()
 
 
+def test_texts_kept_apart_score_as_they_were_trained(tmp_path: Path) -> None:
+    from rerank.train.batches import Collator
+
+    start = model()
+    torch.nn.init.zeros_(start.segments)  # as in an encoder; the training keeps them so
+    trainer = Trainer(start, tokenizer(), lists(40), tmp_path, settings(steps=3, opening=None))
+    trainer.run()
+    trained = trainer.averaged().float()
+    apart = trained.kept_apart()
+    assert apart.shape.join == apart.shape.layers == trained.shape.layers
+    batch = Collator(tokenizer(), max_query=20, max_passage=20, teachers={}, sharpness=1.0)(lists(3, seed=1))
+    for chunk in batch.chunks:
+        texts = (batch.query_ids, batch.query_mask, chunk.passage_ids, chunk.passage_mask, chunk.query_index)
+        shut = trained(*texts, crossing=torch.tensor(-1e4))
+        torch.testing.assert_close(apart(*texts), shut, rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(apart(*texts), trained(*texts), atol=1e-3)
+
+
 def test_weights_are_read_back_from_the_graph(tmp_path: Path) -> None:
     read, _ = from_reranker(reranker_folder(tmp_path / "small"))
     for name, value in model().state_dict().items():
