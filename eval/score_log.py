@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class ScoreLog:
         :param query: the query's text.
         :param texts: n passages.
         :param logits: their scores, shape (n,).
-        :param milliseconds: what each cost.
+        :param milliseconds: what each cost; NaN where that is not known.
         """
         entries = [
             (_key(query, text), float(logit), float(cost))
@@ -58,7 +59,9 @@ class ScoreLog:
         ]
         self._known.update((key, (logit, cost)) for key, logit, cost in entries)
         if self.path is not None and entries:
-            line = [[key, logit, round(cost, 4)] for key, logit, cost in entries]
+            line = [
+                [key, logit, None if math.isnan(cost) else round(cost, 4)] for key, logit, cost in entries
+            ]
             with self.path.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(line) + "\n")
 
@@ -67,7 +70,7 @@ class ScoreLog:
 
         :param query: the query's text.
         :param texts: n passages.
-        :return: logits, shape (n,), and milliseconds, shape (n,).
+        :return: logits, shape (n,), and milliseconds, shape (n,), NaN where not known.
         """
         found = [self._known[_key(query, text)] for text in texts]
         return (
@@ -90,7 +93,10 @@ class ScoreLog:
             ) from error
         for line in text.splitlines():
             try:
-                self._known.update((key, (logit, cost)) for key, logit, cost in json.loads(line))
+                self._known.update(
+                    (key, (logit, math.nan if cost is None else cost))
+                    for key, logit, cost in json.loads(line)
+                )
             except (ValueError, TypeError):
                 continue
 

@@ -1,7 +1,8 @@
 """What each knob buys on one corpus: depth, dimensions, fusion and reranker against quality and time.
 
 The whole grid is read off one deep run. Every first stage is asked once, at the greatest depth; every pair of
-query and passage that any of them brings up is scored once; each setting then only cuts and reorders.
+query and passage that any of them brings up is scored once; each setting then only cuts and reorders. Some
+queries are reranked one by one, and timed; the others together, so that a passage they share is read once.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from eval.score_log import ScoreLog
 from eval.significance import interval
 from eval.sources import load_named_reranker
 from eval.study_result import Setting, SettingResult, TradeoffResult
-from rerank.protocol import Reranker
+from rerank.protocol import PairReranker, Reranker
 from retriever.config import BUNDLED, RetrieverConfig
 from retriever.errors import InvalidInputError
 from retriever.fusion import blend
@@ -37,6 +38,8 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, the number of queries done, and of all."""
 
 DEPTHS = (0, 10, 20, 50, 100, 200)
+TIMED = 100  # queries, at least, that are reranked one by one; times are theirs
+_TOGETHER = 50  # of the others are reranked in one call, and written down
 _LEAST_LIMIT = 100  # candidates a query at least: recall@100 and MAP need them
 _LONGEST = 2_000  # characters; a cross-encoder cuts what is longer, so it costs no more
 
@@ -151,21 +154,46 @@ class TradeoffStudy:
     def _score(self, name: str, reranker: Reranker, asked: Sequence[_Asked], report: Progress) -> _Scoring:
         """Score every pair that any setting needs and that was not scored before."""
         log = ScoreLog(self._log_path(name, reranker))
-        deepest = max(self._reranked_depths())
         reranker.score("warm up", ["The first call pays for what is loaded once."])
-        fresh = 0
-        for done, (query, text) in enumerate(self.dataset.queries.items(), 1):
-            candidates = [passage for one in asked for passage in one.lists[query].texts[:deepest]]
-            missing = log.missing(text, candidates)
-            if missing:
-                began = time.perf_counter()
-                logits = reranker.score(text, missing)
-                log.add(text, missing, logits, _shares(missing, (time.perf_counter() - began) * 1e3))
-                fresh += len(missing)
+        fresh = done = 0
+        for names in self._batches(reranker):
+            missing = {query: self._missing(query, asked, log) for query in names}
+            self._score_batch(reranker, missing, log)
+            fresh, done = fresh + sum(map(len, missing.values())), done + len(names)
             report(f"reranking with {name}", done, len(self.dataset.queries))
         configured = self.config.rerank_weight
         weight = getattr(reranker, "recommended_weight", DEFAULT_RERANK_WEIGHT)
         return _Scoring(name, log, weight if configured is None else configured, self.dataset.queries, fresh)
+
+    def _batches(self, reranker: Reranker) -> Iterator[list[str]]:
+        """Yield queries to be timed, each by itself, then the others in groups."""
+        names = list(self.dataset.queries)
+        step = max(1, len(names) // TIMED)
+        timed = names[::step] if isinstance(reranker, PairReranker) else names
+        yield from ([name] for name in timed)
+        others = [name for name in names if name not in set(timed)]
+        yield from (others[start : start + _TOGETHER] for start in range(0, len(others), _TOGETHER))
+
+    def _score_batch(self, reranker: Reranker, missing: Mapping[str, Sequence[str]], log: ScoreLog) -> None:
+        """Score one query's passages and time it, or those of several together."""
+        asked = [(self.dataset.queries[query], texts) for query, texts in missing.items() if texts]
+        if len(asked) > 1 and isinstance(reranker, PairReranker):
+            pairs = [(query, text) for query, texts in asked for text in texts]
+            logits = reranker.score_pairs(pairs)
+            ends = np.cumsum([len(texts) for _, texts in asked])[:-1]
+            for (query, texts), some in zip(asked, np.split(logits, ends), strict=True):
+                log.add(query, texts, some, [np.nan] * len(texts))
+            return
+        for query, texts in asked:
+            began = time.perf_counter()
+            logits = reranker.score(query, texts)
+            log.add(query, texts, logits, _shares(texts, (time.perf_counter() - began) * 1e3))
+
+    def _missing(self, query: str, asked: Sequence[_Asked], log: ScoreLog) -> list[str]:
+        """Return the passages that any first stage found for a query and that have no score yet."""
+        deepest = max(self._reranked_depths())
+        candidates = [passage for one in asked for passage in one.lists[query].texts[:deepest]]
+        return log.missing(self.dataset.queries[query], candidates)
 
     def _log_path(self, name: str, reranker: Reranker) -> Path | None:
         """Give every reranker a file of its own; another version of a model must not meet old scores."""
@@ -205,7 +233,7 @@ class _Scoring:
     fresh: int
 
     def reorder(self, query: str, shortlist: Shortlist, depth: int) -> tuple[list[str], float]:
-        """Return the final order at a depth, and the milliseconds that its pairs took."""
+        """Return the final order at a depth, and the milliseconds that its pairs took; NaN if not timed."""
         logits, costs = self.log.look_up(self.queries[query], shortlist.texts[:depth])
         scores = blend(shortlist.scores[:depth], logits, self.weight)
         head = [shortlist.ids[i] for i in np.argsort(-scores, kind="stable")]
@@ -244,6 +272,7 @@ class _Reading:
         scores = self._judge.score(order)
         first = np.asarray([shortlist.milliseconds for shortlist in one.lists.values()])
         pairs = [min(setting.depth, len(shortlist.ids)) for shortlist in one.lists.values()]
+        timed = ~np.isnan(rerank)
         config = one.stage.config
         if config is not None:
             second = {"reranker": setting.reranker}
@@ -255,8 +284,8 @@ class _Reading:
             # Reranking reorders the first `depth` documents among themselves, so both orders have one recall.
             recall_at_depth=scores.mean(f"R@{setting.depth}") if setting.depth else None,
             first_stage=Latency.of(first),
-            rerank=Latency.of(rerank),
-            total=Latency.of(first + rerank),
+            rerank=Latency.of(rerank[timed]),
+            total=Latency.of((first + rerank)[timed]),
             pairs=float(np.mean(pairs)),
             bytes_per_passage=one.stage.bytes_per_passage,
             encode_seconds=one.stage.build_seconds,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rerank.errors import InvalidInputError
 from rerank.protocol import FloatArray, Reranker
+from rerank.windows import MOST_WINDOWS, parts_of, passage_room
 
 BUCKET = 32  # tokens: lengths within a bucket cost about the same
 WINDOWS = (
@@ -178,7 +179,7 @@ def _plan(
         # Four characters a token is English prose; only the proportion between passages matters here.
         return None, np.array([(len(query) + len(text)) // 4 + 1 for text in passages], dtype=np.int64)
     counts = reranker.count_tokens([query, *passages])
-    question, lengths = int(counts[0]) + 2, counts[1:] + 2
+    question, lengths = int(counts[0]) + 2, counts[1:].tolist()
     enough = min(len(passages), LEAST_DEPTH)
     choices = [reranker.window, *(w for w in reversed(WINDOWS) if w < reranker.window)]
     for window in choices:
@@ -188,14 +189,12 @@ def _plan(
     return window, tokens
 
 
-def _read(question: int, lengths: NDArray[np.int64], window: int) -> NDArray[np.int64]:
-    """Tokens read for each pair: a long passage is read in several windows, each with the query."""
+def _read(question: int, lengths: Sequence[int], window: int) -> NDArray[np.int64]:
+    """Tokens read for each pair: a long passage is read in several parts, each with the query."""
     asked = min(question, window // 2)
-    room = max(1, window - asked)
-    parts = np.minimum(np.ceil(lengths / (0.75 * room)), 4)
-    whole = lengths <= room
-    tokens: NDArray[np.int64] = np.where(whole, asked + lengths, parts * window).astype(np.int64)
-    return tokens
+    room = passage_room(window, asked) - 2
+    parts = [parts_of(length, room) for length in lengths]
+    return np.array([min(count, MOST_WINDOWS) * (asked + size + 2) for count, size in parts], dtype=np.int64)
 
 
 def _slice(tokens: NDArray[np.int64], left_ms: float, cost: CostModel, most: int) -> int:

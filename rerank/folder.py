@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from rerank.errors import ModelError, ModelNotFoundError
 
 GRAPHS = ("model.onnx", "onnx/model.onnx")  # ours, and where sentence-transformers puts its exports
+SCORER = "scorer.onnx"
 LATE_CROSSING = "late-crossing"
 DEFAULT_WINDOW = 256
 Format = Literal["late-crossing", "joint"]
@@ -23,7 +24,7 @@ class RerankerFolder:
     """What was read from a reranker's folder.
 
     :param path: the folder.
-    :param graph: the ONNX file.
+    :param graph: the ONNX file; the reader of a "late-crossing" model.
     :param format: "late-crossing" takes query and passage apart (see `rerank.train.model`); "joint" is any
         cross-encoder that reads them as one sequence.
     :param tokenizer: neither truncates nor pads.
@@ -37,6 +38,11 @@ class RerankerFolder:
     config: dict[str, Any]
 
     @property
+    def scorer(self) -> Path:
+        """The second ONNX file of a "late-crossing" model."""
+        return self.path / SCORER
+
+    @property
     def window(self) -> int:
         """Tokens of query and passage together that the model reads at once."""
         limits = (self.config.get("window"), self.config.get("max_position_embeddings"), DEFAULT_WINDOW)
@@ -46,6 +52,8 @@ class RerankerFolder:
         """Hash of everything that a score depends on."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(self.graph.read_bytes())
+        if self.format == LATE_CROSSING:
+            digest.update(self.scorer.read_bytes())
         digest.update(self.tokenizer.to_str().encode())
         return digest.hexdigest()
 
@@ -71,6 +79,9 @@ def read_folder(folder: Path) -> RerankerFolder:
             f"{folder} has no model.onnx; export the model to ONNX, or load it with the extra 'hf'"
         )
     config = _read_config(folder / "config.json")
+    kind: Format = "late-crossing" if config.get("format") == LATE_CROSSING else "joint"
+    if kind == LATE_CROSSING and not (folder / SCORER).is_file():
+        raise ModelError(f"{folder} has no {SCORER}; fetch the model again")
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception as error:
@@ -80,7 +91,6 @@ def read_folder(folder: Path) -> RerankerFolder:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     _check(folder, config, tokenizer)
-    kind: Format = "late-crossing" if config.get("format") == LATE_CROSSING else "joint"
     return RerankerFolder(folder, graph, kind, tokenizer, config)
 
 

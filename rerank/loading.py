@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rerank.errors import ModelNotFoundError
-from rerank.folder import GRAPHS, find_graph
+from rerank.folder import GRAPHS, SCORER, find_graph
 from rerank.protocol import Reranker
 
 
@@ -36,7 +36,7 @@ def _fetch(hub_id: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    wanted = ["config.json", "tokenizer.json", "tokenizer_config.json", *GRAPHS]
+    wanted = ["config.json", "tokenizer.json", "tokenizer_config.json", *GRAPHS, SCORER]
     try:
         return Path(snapshot_download(hub_id, allow_patterns=wanted))
     except (HFValidationError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:

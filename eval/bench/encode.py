@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from eval.bench.bench_texts import passages, translated_messages
+from eval.bench.new_words import measure_first_call, measure_new_words
 from eval.cli.console import out, write_json
 from eval.environment import cpu_model, environment
 from retriever.encoder import StaticEncoder
@@ -78,6 +79,8 @@ def main(
                 name: _measure_set(what, texts, folder, ours, theirs, rounds, bandwidth)
                 for name, (what, texts) in sets.items()
             },
+            "new_words": measure_new_words(folder, rounds),
+            "first_call_seconds": measure_first_call(folder),
             "query": _measure_query(ours, theirs, rounds),
             "transformer": _measure_transformer(transformer, sets["english-760"][1], ours, rounds),
             "peak_memory_mb": {which: _peak_memory(which, folder, data) for which in ("ours", "model2vec")},
@@ -297,6 +300,9 @@ def _print(result: dict[str, Any]) -> None:
     out.print(table)
     out.print(f"one query, µs: {result['query']['microseconds_median']}, {result['query']['ratio']} times")
     out.print(f"all-MiniLM-L6-v2: {result['transformer']['ratio']['of_medians']:,.0f} times")
+    new_words = {script: entry["of_tokenizer"] for script, entry in result["new_words"].items()}
+    out.print(f"new words, times the tokenizer's speed: {new_words}")
+    out.print(f"first call, seconds: {result['first_call_seconds']}")
     out.print(f"peak memory, MB: {result['peak_memory_mb']}")
 
 

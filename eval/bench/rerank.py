@@ -1,6 +1,6 @@
 """Measure the bundled reranker: quality over the first stage, minimal pairs, speed, budgets.
 
-python -m eval.bench.rerank quality --data DATA/eval --queries 40 --out rerank/results/quality.json
+python -m eval.bench.rerank quality --data DATA/eval --out rerank/results/quality.json [--against FLOAT32]
 python -m eval.bench.rerank probe --out rerank/results/probe.json
 python -m eval.bench.rerank speed --encoder all-MiniLM-L6-v2 --out rerank/results/speed.json
 python -m eval.bench.rerank budget --out rerank/results/budget.json
@@ -36,8 +36,10 @@ PROBE = Path("tests/rerank/data/probe.jsonl")
 
 
 def quality(options: argparse.Namespace) -> dict[str, Any]:
-    """nDCG@10 at depth 50 of the first stage, the blend and the reranker alone; calibration error."""
+    """nDCG@10 at depth 50 of first stage, blend, reranker alone and depth "auto"; calibration error."""
     reranker = OnnxReranker(options.reranker)
+    other = None if options.against is None else OnnxReranker(options.against)
+    weight, tolerance = reranker.recommended_weight, float(reranker.config["stopping_tolerance"])
     calibration = Calibration.from_config(reranker.config)
     found = _measured(options.out)  # corpora measured by an earlier call are kept
     for name in options.corpora:
@@ -48,18 +50,24 @@ def quality(options: argparse.Namespace) -> dict[str, Any]:
         row: dict[str, Any] = {
             "queries": len(data.queries),
             "first_stage": round(lists.ndcg(), 4),
-            "blend": round(lists.ndcg(logits, reranker.recommended_weight), 4),
+            "blend": round(lists.ndcg(logits, weight), 4),
             "alone": round(lists.ndcg(logits), 4),
         }
+        depths = lists.settled(logits, weight, tolerance)
+        pairs = sum(len(scores) for scores in logits.values())
+        row["auto"] = round(lists.ndcg(logits, weight, depths), 4)
+        row["auto_share_read"] = round(sum(depths.values()) / pairs, 3)
+        if other is not None:
+            row["against"] = round(lists.ndcg(lists.logits(other), weight), 4)
         if calibration is not None:
             stated = np.concatenate([calibration.probability(logits[query]) for query in lists.ids])
             relevant = np.concatenate([lists.relevant(query) for query in lists.ids])
             row["calibration_error"] = round(expected_calibration_error(stated, relevant), 4)
         found[name] = row
-        result = {"weight": reranker.recommended_weight, "depth": 50, "mean": _means(found), "corpora": found}
+        result = {"weight": weight, "depth": 50, "mean": _means(found), "corpora": found}
         _write(options.out, result)
         Console(stderr=True).print(name, row)
-    return {"weight": reranker.recommended_weight, "depth": 50, "mean": _means(found), "corpora": found}
+    return {"weight": weight, "depth": 50, "mean": _means(found), "corpora": found}
 
 
 def _measured(path: Path | None) -> dict[str, Any]:
@@ -72,9 +80,11 @@ def _measured(path: Path | None) -> dict[str, Any]:
 
 def _means(found: dict[str, Any]) -> dict[str, float]:
     """Means over the corpora."""
-    measures = ("first_stage", "blend", "alone")
+    measures = ("first_stage", "blend", "alone", "auto", "auto_share_read", "against")
     return {
-        measure: round(float(np.mean([row[measure] for row in found.values()])), 4) for measure in measures
+        measure: round(float(np.mean([row[measure] for row in found.values()])), 4)
+        for measure in measures
+        if all(measure in row for row in found.values())
     }
 
 
@@ -107,7 +117,8 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
         rounds["sentence-transformers float32"] = defaultdict(list)
     for _ in range(options.rounds):
         for length in LENGTHS:
-            pairs = [(_text(8, n), _text(length - 12, n + 1)) for n in range(32)]
+            query = _text(8, 0)  # one: a short list is of one question
+            pairs = [(query, _text(length - 12, n + 1)) for n in range(32)]
             rounds["ours int8"][length].append(_rate(lambda p=pairs: ours.score_pairs(p), len(pairs)))
             if theirs is not None:
                 rounds["sentence-transformers float32"][length].append(
@@ -160,6 +171,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of BEIR folders")
     parser.add_argument("--corpora", nargs="+", default=CORPORA, choices=CORPORA)
     parser.add_argument("--encoder", type=Path, help="BERT folder to run in sentence-transformers beside")
+    parser.add_argument("--against", type=Path, help="another export of the model, to compare quality with")
     parser.add_argument("--queries", type=int, default=10**9, help="queries a corpus, drawn at random")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path)

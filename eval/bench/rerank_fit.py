@@ -1,61 +1,87 @@
 """Fit what a reranker's folder keeps beside its weights: share in the blend, calibration, and when to stop.
 
-    python -m eval.bench.rerank_fit --lists lists.jsonl.gz --reranker retriever/models/reranker
+    python -m eval.bench.rerank_fit --data DATA/train --reranker retriever/models/reranker
 
-All are fitted on lists that the training held out (the first `--held-out` of the file), each query reranked
-over this project's own first stage in the pool of its source. The evaluation corpora are not looked at.
+All are fitted on training pairs that the bundled encoder was not trained on (it took only a part of the large
+files), each query reranked over this project's own first stage. On pairs that it was trained on, the first
+stage is better than it will ever be again, and gets too great a share. No evaluation corpus is looked at.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from distillation.recipes.mixture import load_mixture
+from distillation.sources import Pair, cloze_pairs, read_pairs, read_passages
 from eval.bench.short_lists import FloatArray, ShortLists
 from eval.datasets import Dataset
+from eval.environment import environment
 from rerank.calibration import Calibration, expected_calibration_error
 from rerank.onnx_runtime import OnnxReranker
-from rerank.train.lists import RankingList, read_lists
 from retriever import Retriever, RetrieverConfig
 from retriever.types import Document
 
 DEPTH = 50
+FILES = (
+    "medquad",
+    "documentation",
+    "enwiki_sections",
+    "debian_packages",
+    "enwiki_passages",
+    "wordnet_glosses",
+)  # of which the encoder's recipe takes a part
+DISTRACTORS = 6_000  # further passages of the file that a query is searched in
 TOLERANCES = (0.1, 0.3, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
-STOPPING_LOSS = 0.002  # share of the nDCG that early stopping may cost on the lists it is fitted on
+STOPPING_LOSS = 0.005  # share of the nDCG that early stopping may cost on the lists it is fitted on
 WEIGHTS = np.round(np.arange(0.0, 1.01, 0.05), 2)
 
 
-def held_out_lists(lists: Sequence[RankingList], held_out: int, limit: int) -> list[ShortLists]:
-    """Search each held-out query in the passages of its own source.
+def unseen_lists(folder: Path, queries: int) -> list[ShortLists]:
+    """Search with queries that the bundled encoder was not trained on, in passages of their own file.
 
-    :param lists: the training's lists, the held-out ones first.
-    :param held_out: how many those are.
-    :param limit: queries a source at most.
-    :return: short lists by source.
+    :param folder: holds the training pairs.
+    :param queries: how many a file, chosen by the hash of their text.
+    :return: short lists by file.
     """
-    pools: dict[str, dict[str, str]] = defaultdict(dict)
-    for one in lists:
-        if one.teachers:  # lists made of near copies of one passage are no corpus to search
-            for text in one.passages:
-                pools[one.kind].setdefault(text, f"p{len(pools[one.kind])}")
+    seen = {pair.query for pair in load_mixture(folder)}
     found = []
-    for kind, pool in sorted(pools.items()):
-        asked = [one for one in lists[:held_out] if one.kind == kind and one.teachers][:limit]
-        if not asked:
-            continue
-        qrels = {f"q{n}": _grades(one, pool) for n, one in enumerate(asked)}
-        queries = {f"q{n}": one.query for n, one in enumerate(asked)}
-        documents = [Document(id=name, text=text) for text, name in pool.items()]
+    for name in FILES:
+        path = folder / f"{name}.jsonl.gz"
+        if name == "enwiki_passages":
+            pairs = cloze_pairs(read_passages(path), source=name, seed=0)
+        else:
+            pairs = read_pairs(path)
+        asked = sorted({pair.query for pair in pairs} - seen, key=_hash)[:queries]
+        qrels = _qrels(pairs, asked)
+        wanted = {text for grades in qrels.values() for text in grades}
+        others = sorted({pair.positive for pair in pairs} - wanted, key=_hash)[:DISTRACTORS]
+        documents = [Document(id=text, text=text) for text in [*sorted(wanted, key=_hash), *others]]
+        data = Dataset(name, {query: query for query in asked}, qrels, documents)
         with Retriever.from_corpus(documents, config=RetrieverConfig(reranker=None)) as retriever:
-            found.append(ShortLists.of(Dataset(kind, queries, qrels, documents), retriever, DEPTH))
+            found.append(ShortLists.of(data, retriever, DEPTH))
     return found
+
+
+def _hash(text: str) -> str:
+    """A stable place in an arbitrary order."""
+    return md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _qrels(pairs: Sequence[Pair], asked: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The relevant passages of each query; a passage's text is its id."""
+    qrels: dict[str, dict[str, int]] = {query: {} for query in asked}
+    for pair in pairs:
+        if pair.query in qrels:
+            qrels[pair.query][pair.positive] = 1
+    return qrels
 
 
 def fit_weight(
@@ -126,13 +152,13 @@ def fit_stopping(
 def main() -> None:
     """Read the options, fit, and write into the folder's config.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--lists", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training pairs")
     parser.add_argument("--reranker", type=Path, required=True)
-    parser.add_argument("--held-out", type=int, default=240)
-    parser.add_argument("--limit", type=int, default=20, help="queries a source")
+    parser.add_argument("--queries", type=int, default=100, help="queries a file")
+    parser.add_argument("--out", type=Path, help="write the report here too")
     options = parser.parse_args()
     reranker = OnnxReranker(options.reranker)
-    lists = held_out_lists(list(read_lists(options.lists)), options.held_out, options.limit)
+    lists = unseen_lists(options.data, options.queries)
     logits = [some.logits(reranker) for some in lists]
     weight, tried = fit_weight(lists, logits)
     calibration, error = fit_calibration(lists, logits)
@@ -155,13 +181,11 @@ def main() -> None:
         "calibration_error": round(error, 4),
         "stopping": {"tolerance": tolerance, "ndcg_and_share_read": stops},
         "by_source": by_source,
+        "environment": environment(),
     }
     Console().print_json(json.dumps(report))
-
-
-def _grades(one: RankingList, pool: Mapping[str, str]) -> dict[str, int]:
-    """The relevant passages of a list."""
-    return {pool[text]: int(label) for text, label in zip(one.passages, one.labels, strict=True) if label > 0}
+    if options.out is not None:
+        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,12 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from rerank.errors import MissingExtraError, ModelError
+from rerank.folder import GRAPHS, LATE_CROSSING, SCORER
+from rerank.late_crossing import LateCrossingModel
+from rerank.parts import Part
+from rerank.sessions import usable_cores
 from rerank.train.batches import Batch, Collator
-from rerank.train.graph import GraphWriter, Range
+from rerank.train.graph import Range, write_graphs
 from rerank.train.lists import RankingList
 from rerank.train.model import CrossEncoderModel
 
@@ -56,9 +60,9 @@ def export(
     :param model: trained; on the CPU.
     :param tokenizer: the model's; rows of the embedding that it lost are dropped (see `trim_vocabulary`).
     :param lists: training text: ranges of the activations are measured on it, and parity is checked on it.
-    :param folder: gets model.onnx, tokenizer.json and config.json; other files in it stay.
+    :param folder: gets model.onnx, scorer.onnx, tokenizer.json and config.json; other files in it stay.
     :param settings: goes into config.json beside what the runtime needs.
-    :param float32: write the float32 graph as model.float32.onnx too, to compare with.
+    :param float32: write the float32 graphs, to compare with.
     :return: the parity measured.
     :raises MissingExtraError: if onnx is not installed.
     :raises ModelError: if a graph does not score as the model does; nothing is written then.
@@ -74,17 +78,16 @@ def export(
     weights = {name: value.detach().numpy() for name, value in model.state_dict().items()}
     ranges = measure_ranges(model, batches)
     shape = model.shape.to_dict()
-    plain = GraphWriter(weights, shape).model()
-    small = GraphWriter(weights, shape, ranges).model()
-    parity = _parity(model, batches[:2], plain.SerializeToString(), small.SerializeToString())
+    plain, small = write_graphs(weights, shape), write_graphs(weights, shape, ranges)
+    parity = _parity(model, batches[:2], plain, small)
     if parity.float_error > FLOAT_TOLERANCE or parity.correlation < LEAST_CORRELATION:
         raise ModelError(f"the exported graph does not score as the trained model does: {parity}")
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(small, folder / "model.onnx")
-    if float32:
-        onnx.save(plain, folder / "model.float32.onnx")
+    reader, scorer = plain if float32 else small
+    onnx.save(reader, folder / GRAPHS[0])
+    onnx.save(scorer, folder / SCORER)
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = {"format": "late-crossing", "architecture": shape, **settings}
+    config = {"format": LATE_CROSSING, "architecture": shape, **settings}
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     return parity
 
@@ -186,30 +189,38 @@ def _torch_logits(model: CrossEncoderModel, batch: Batch) -> NDArray[np.float32]
     return torch.cat(parts).float().numpy()
 
 
-def _parity(model: CrossEncoderModel, batches: Sequence[Batch], plain: bytes, small: bytes) -> Parity:
-    """Score the same pairs by torch and by both graphs."""
-    import onnxruntime
-
-    sessions = [
-        onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]) for graph in (plain, small)
-    ]
-    logits: list[list[NDArray[np.float32]]] = [[], [], []]
-    for batch in batches:
-        logits[0].append(_torch_logits(model, batch))
-        for place, session in enumerate(sessions, start=1):
-            for chunk in batch.chunks:
-                inputs = {
-                    "query_ids": batch.query_ids.numpy(),
-                    "query_mask": batch.query_mask.numpy(),
-                    "passage_ids": chunk.passage_ids.numpy(),
-                    "passage_mask": chunk.passage_mask.numpy(),
-                    "query_index": chunk.query_index.numpy(),
-                }
-                logits[place].append(session.run(["logits"], inputs)[0])
-    torch_, plain_, small_ = (np.concatenate(parts) for parts in logits)
-    return Parity(
-        float_error=float(np.abs(torch_ - plain_).max()),
-        correlation=float(np.corrcoef(torch_, small_)[0, 1]),
-        error=float(np.abs(torch_ - small_).mean()),
-        pairs=len(torch_),
+def _parity(
+    model: CrossEncoderModel, batches: Sequence[Batch], plain: tuple[Any, Any], small: tuple[Any, Any]
+) -> Parity:
+    """Score the same pairs by torch and, as the runtime does it, by both pairs of graphs."""
+    exact = np.concatenate([_torch_logits(model, batch) for batch in batches])
+    plain_, small_ = (
+        np.concatenate([_runtime_logits(runtime, batch) for batch in batches])
+        for runtime in (
+            LateCrossingModel(reader.SerializeToString(), scorer.SerializeToString(), usable_cores())
+            for reader, scorer in (plain, small)
+        )
     )
+    return Parity(
+        float_error=float(np.abs(exact - plain_).max()),
+        correlation=float(np.corrcoef(exact, small_)[0, 1]),
+        error=float(np.abs(exact - small_).mean()),
+        pairs=len(exact),
+    )
+
+
+def _runtime_logits(runtime: LateCrossingModel, batch: Batch) -> NDArray[np.float32]:
+    """Logits of a batch's chunks, concatenated."""
+    parts = [
+        Part(0, query, tuple(ids))
+        for chunk in batch.chunks
+        for query, ids in zip(
+            chunk.query_index.tolist(), _without_padding(chunk.passage_ids, chunk.passage_mask), strict=True
+        )
+    ]
+    return runtime.logits(_without_padding(batch.query_ids, batch.query_mask), parts)
+
+
+def _without_padding(ids: Tensor, mask: Tensor) -> list[list[int]]:
+    """Token ids of each row."""
+    return [row[kept > 0].tolist() for row, kept in zip(ids, mask, strict=True)]

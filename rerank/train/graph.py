@@ -1,8 +1,12 @@
-"""The late-crossing cross-encoder as an ONNX graph, written node by node.
+"""The late-crossing cross-encoder as two ONNX graphs, written node by node.
 
-Written and not traced, because each layer is then eleven nodes of onnxruntime's fused kernels and the 8-bit
+The reader runs the lower layers over texts on their own; the scorer takes the states of queries and passages
+from there. Apart, a text is read once however many pairs it is in, and at its own length: no padding.
+
+Written and not traced, because each layer is then a handful of onnxruntime's fused kernels and the 8-bit
 products are where they are wanted. Activations are quantized with scales measured once on training text, not
-with those of the batch at hand: a pair's score does not depend on what it is batched with.
+with those of the batch at hand: a pair's score does not depend on what it is batched with. LayerNormalization
+stands beside an Add because onnxruntime's fused SkipLayerNormalization takes five times as long as both.
 """
 
 from __future__ import annotations
@@ -42,46 +46,79 @@ class Range:
         return np.uint8(np.clip(round(-min(self.low, 0.0) / float(self.scale())), 0, 255))
 
 
-@dataclass(slots=True)
-class GraphWriter:
-    """Collects nodes and constants, and writes each layer of the model.
+def write_graphs(
+    weights: Mapping[str, Array], shape: Mapping[str, int], ranges: Mapping[str, Range] | None = None
+) -> tuple[Any, Any]:
+    """Write the model as onnx ModelProtos.
 
     :param weights: the model's tensors by name.
     :param shape: layers, join, hidden, heads (see `rerank.train.model.Architecture`).
-    :param ranges: range of each matrix product's input; None writes a float32 graph.
+    :param ranges: range of each matrix product's input; None writes float32 graphs.
+    :return: the reader (input ids (texts, length), all of one length; output states (texts, length, hidden))
+        and the scorer (inputs query, query_mask, passage, passage_mask, query_index and passage_index, the
+        rows that make a pair; output logits (pairs)).
     """
+    return _Writer(weights, shape, ranges).reader(), _Writer(weights, shape, ranges).scorer()
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Collects nodes and constants, and writes each layer of one graph."""
 
     weights: Mapping[str, Array]
     shape: Mapping[str, int]
-    ranges: Mapping[str, Range] | None = None
+    ranges: Mapping[str, Range] | None
     nodes: list[Any] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
     count: int = 0
 
-    def model(self) -> Any:
-        """Write the whole graph.
+    def reader(self) -> Any:
+        """The lower layers over texts on their own."""
+        states = self._embed("ids")
+        for number in range(self.shape["join"]):
+            states = self._layer(states, None, f"lower.{number}")
+        self.nodes[-1].output[0] = "states"
+        hidden = self.shape["hidden"]
+        return self._model("reader", {"ids": ("texts", "length")}, {"states": ("texts", "length", hidden)})
 
-        :return: an onnx ModelProto with inputs query_ids, query_mask, passage_ids, passage_mask and
-            query_index, and output logits.
-        """
+    def scorer(self) -> Any:
+        """The upper layers over both texts of a pair, and the head."""
+        query, query_mask, passage, passage_mask = (
+            self.op("Gather", name, f"{name.removesuffix('_mask')}_index", axis=0)
+            for name in ("query", "query_mask", "passage", "passage_mask")
+        )
+        if self.shape["layers"] > self.shape["join"]:
+            query, passage = self._together(query, query_mask, passage, passage_mask)
+        self._head(query, passage, query_mask, passage_mask)
+        hidden = self.shape["hidden"]
+        inputs = {
+            "query": ("queries", "query_length", hidden),
+            "query_mask": ("queries", "query_length"),
+            "passage": ("passages", "passage_length", hidden),
+            "passage_mask": ("passages", "passage_length"),
+            "query_index": ("pairs",),
+            "passage_index": ("pairs",),
+        }
+        return self._model("scorer", inputs, {"logits": ("pairs",)})
+
+    def _model(self, name: str, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Any:
+        """The nodes and constants so far as a ModelProto."""
         from onnx import TensorProto, helper, numpy_helper
 
-        query, query_mask = self._apart("query")
-        passage, passage_mask = self._apart("passage")
-        query = self.op("Gather", query, "query_index", axis=0)
-        query_mask = self.op("Gather", query_mask, "query_index", axis=0)
-        self._head(*self._together(query, query_mask, passage, passage_mask), query_mask, passage_mask)
         integers, floats = TensorProto.INT64, TensorProto.FLOAT
-        inputs = [
-            helper.make_tensor_value_info("query_ids", integers, ["queries", "query_length"]),
-            helper.make_tensor_value_info("query_mask", floats, ["queries", "query_length"]),
-            helper.make_tensor_value_info("passage_ids", integers, ["passages", "passage_length"]),
-            helper.make_tensor_value_info("passage_mask", floats, ["passages", "passage_length"]),
-            helper.make_tensor_value_info("query_index", integers, ["passages"]),
-        ]
-        outputs = [helper.make_tensor_value_info("logits", floats, ["passages"])]
+
+        def infos(entries: Mapping[str, Any]) -> list[Any]:
+            return [
+                helper.make_tensor_value_info(
+                    entry, integers if entry.endswith(("ids", "index")) else floats, list(shape)
+                )
+                for entry, shape in entries.items()
+            ]
+
         constants = [numpy_helper.from_array(v.copy(order="C"), name) for name, v in self.constants.items()]
-        graph = helper.make_graph(self.nodes, "late_crossing_cross_encoder", inputs, outputs, constants)
+        graph = helper.make_graph(
+            self.nodes, f"late_crossing_{name}", infos(inputs), infos(outputs), constants
+        )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=9)
 
@@ -102,13 +139,6 @@ class GraphWriter:
     def weight(self, name: str) -> str:
         """Add one of the model's tensors as float32."""
         return self.const(name, self.weights[name].astype(np.float32))
-
-    def _apart(self, text: str) -> tuple[str, str]:
-        """The lower layers over one of the two texts; return states and mask."""
-        states, mask = self._embed(f"{text}_ids"), f"{text}_mask"
-        for number in range(self.shape["join"]):
-            states = self._layer(states, mask, f"lower.{number}")
-        return states, mask
 
     def _together(self, query: str, query_mask: str, passage: str, passage_mask: str) -> tuple[str, str]:
         """The upper layers over both texts; return the states of each."""
@@ -148,49 +178,55 @@ class GraphWriter:
             epsilon=NORM_EPS,
         )
 
-    def _layer(self, states: str, mask: str, place: str) -> str:
-        """One transformer layer."""
+    def _layer(self, states: str, mask: str | None, place: str) -> str:
+        """One transformer layer; without a mask every token is attended to."""
         mixed = self._attention(states, mask, place)
         states = self._add_norm(
-            self._product(mixed, f"{place}.attention_out"), states, place, "attention_out"
+            self._product(mixed, f"{place}.attention_out"), states, f"{place}.attention_norm"
         )
-        inner = self._product(states, f"{place}.up")
+        inner = self._product(states, f"{place}.up", biased=False)
         inner = self.op("FastGelu", inner, self.weight(f"{place}.up.bias"), domain=CONTRIB)
-        return self._add_norm(self._product(inner, f"{place}.down"), states, place, "down")
+        return self._add_norm(self._product(inner, f"{place}.down"), states, f"{place}.norm")
 
-    def _attention(self, states: str, mask: str, place: str) -> str:
-        """Self-attention with its three input products, by onnxruntime's fused kernel."""
-        whole = self.op("Cast", mask, to=6)
-        bias = self.weight(f"{place}.attention_in.bias")
-        heads, name = self.shape["heads"], f"{place}.attention_in"
-        if self.ranges is None:
-            matrix = self.const(f"{name}.matrix", self.weights[f"{name}.weight"].T.astype(np.float32))
-            return self.op(
-                "Attention",
-                states,
-                matrix,
-                bias,
-                whole,
-                domain=CONTRIB,
-                num_heads=heads,
-                mask_filter_value=MASKED,
-            )
-        steps, scale = self._quantized(name)
-        quantized, span_scale, span_zero = self._quantize(states, name)
-        weight_zero = self.const("weight.zero", np.int8(0))
+    def _attention(self, states: str, mask: str | None, place: str) -> str:
+        """Self-attention by onnxruntime's fused kernel; the three products before it share their input."""
+        name = f"{place}.attention_in"
+        prepared = self._quantize(states, name) if self.ranges is not None else None
+        query, key, value = (self._product(states, name, part, prepared) for part in range(3))
+        inputs = [query, key, value]
+        if mask is not None:
+            inputs += ["", self.op("Cast", mask, to=6)]
+        heads = self.shape["heads"]
         return self.op(
-            "QAttention", quantized, steps, bias, span_scale, scale, whole, span_zero, weight_zero,
-            domain=CONTRIB, num_heads=heads, mask_filter_value=MASKED,
-        )  # fmt: skip
+            "MultiHeadAttention", *inputs, domain=CONTRIB, num_heads=heads, mask_filter_value=MASKED
+        )
 
-    def _product(self, states: str, name: str) -> str:
-        """States times a matrix, bias not added."""
+    def _product(
+        self,
+        states: str,
+        name: str,
+        part: int | None = None,
+        prepared: tuple[str, str, str] | None = None,
+        *,
+        biased: bool = True,
+    ) -> str:
+        """States times a matrix or one third of it, plus its bias."""
+        matrix = self.weights[f"{name}.weight"].T.astype(np.float32)
+        bias = self.weights[f"{name}.bias"].astype(np.float32)
+        if part is not None:
+            columns = slice(part * matrix.shape[0], (part + 1) * matrix.shape[0])
+            matrix, bias, stored = matrix[:, columns], bias[columns], f"{name}.{part}"
+        else:
+            stored = name
         if self.ranges is None:
-            matrix = self.const(f"{name}.matrix", self.weights[f"{name}.weight"].T.astype(np.float32))
-            return self.op("MatMul", states, matrix)
-        steps, scale = self._quantized(name)
-        quantized, span_scale, span_zero = self._quantize(states, name)
-        return self.op("MatMulIntegerToFloat", quantized, steps, span_scale, scale, span_zero, domain=CONTRIB)
+            product = self.op("MatMul", states, self.const(f"{stored}.matrix", matrix))
+            return self.op("Add", product, self.const(f"{stored}.bias", bias)) if biased else product
+        steps, scale = self._quantized(stored, matrix)
+        quantized, span_scale, span_zero = prepared or self._quantize(states, name)
+        inputs = [quantized, steps, span_scale, scale, span_zero]
+        if biased:
+            inputs += ["", self.const(f"{stored}.bias", bias)]
+        return self.op("MatMulIntegerToFloat", *inputs, domain=CONTRIB)
 
     def _quantize(self, states: str, name: str) -> tuple[str, str, str]:
         """States in 8 bits, with their scale and zero."""
@@ -198,21 +234,16 @@ class GraphWriter:
         scale, zero = self.const(f"{name}.span", span.scale()), self.const(f"{name}.zero", span.zero())
         return self.op("QuantizeLinear", states, scale, zero), scale, zero
 
-    def _quantized(self, name: str) -> tuple[str, str]:
-        """A weight matrix in 8 bits with a scale for each column."""
-        matrix = self.weights[f"{name}.weight"].T.astype(np.float32)
+    def _quantized(self, name: str, matrix: Array) -> tuple[str, str]:
+        """A matrix in 8 bits with a scale for each column."""
         scale = np.maximum(np.abs(matrix).max(axis=0), 1e-9) / STEPS
         steps = np.rint(matrix / scale).astype(np.int8)
         return self.const(f"{name}.steps", steps), self.const(f"{name}.scale", scale.astype(np.float32))
 
-    def _add_norm(self, states: str, skip: str, place: str, product: str) -> str:
-        """Add the product's bias and the skipped states, and normalise."""
-        norm = "attention_norm" if product == "attention_out" else "norm"
-        return self.op(
-            "SkipLayerNormalization", states, skip, self.weight(f"{place}.{norm}.weight"),
-            self.weight(f"{place}.{norm}.bias"), self.weight(f"{place}.{product}.bias"),
-            domain=CONTRIB, epsilon=NORM_EPS,
-        )  # fmt: skip
+    def _add_norm(self, states: str, skip: str, norm: str) -> str:
+        """Add the skipped states, and normalise."""
+        gain, bias = self.weight(f"{norm}.weight"), self.weight(f"{norm}.bias")
+        return self.op("LayerNormalization", self.op("Add", states, skip), gain, bias, epsilon=NORM_EPS)
 
     def _head(self, query: str, passage: str, query_mask: str, passage_mask: str) -> None:
         """Pooled cosine, weighted best matches and the learnt correction, added into `logits`."""
@@ -245,9 +276,10 @@ class GraphWriter:
 
     def _stored(self, name: str) -> str:
         """A matrix stored in 8 bits and used in 32: the head is small, and its input has no known range."""
+        matrix = self.weights[f"{name}.weight"].T.astype(np.float32)
         if self.ranges is None:
-            return self.const(f"{name}.matrix", self.weights[f"{name}.weight"].T.astype(np.float32))
-        steps, scale = self._quantized(name)
+            return self.const(f"{name}.matrix", matrix)
+        steps, scale = self._quantized(name, matrix)
         return self.op("DequantizeLinear", steps, scale, axis=1)
 
     def _match(self, query: str, passage: str, query_mask: str, passage_mask: str) -> str:

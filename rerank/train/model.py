@@ -21,6 +21,7 @@ from torch.nn import functional
 
 NORM_EPS = 1e-12  # BERT's
 COSINE_SCALE = 20.0  # sentence-transformers' usual temperature of 0.05, as a factor
+MATCH_SCALE = 20.0  # both terms spread alike over a short list; see `eval.bench.rerank_fit --match-scales`
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class CrossEncoderModel(nn.Module):
         self.head_in = nn.Linear(4 * shape.hidden, shape.head)
         self.head_out = nn.Linear(shape.head, 1)
         self.cosine_scale = nn.Parameter(torch.tensor(COSINE_SCALE))
-        self.match_scale = nn.Parameter(torch.tensor(1.0))
+        self.match_scale = nn.Parameter(torch.tensor(MATCH_SCALE))
         for layer in (self.term_weight, self.head_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -180,7 +181,9 @@ class CrossEncoderModel(nn.Module):
         passage_mask: Tensor,
         crossing: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Run the upper layers over each query state beside its passage state; return both parts."""
+        """Run the upper layers, if there are any, over each query and its passage; return both parts."""
+        if not self.upper:
+            return query, passage
         split = query.shape[1]
         states = torch.cat([query + self.segments[0], passage + self.segments[1]], dim=1)
         bias = _padding_bias(torch.cat([query_mask, passage_mask], dim=1))

@@ -71,11 +71,17 @@ def from_reranker(folder: Path) -> tuple[CrossEncoderModel, Tokenizer]:
             "reading a graph needs onnx: pip install 'two-stage-retriever[train]'"
         ) from error
     read = read_folder(folder)
-    graph = onnx.load(str(read.graph)).graph
-    stored = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
+    stored = {
+        entry.name: numpy_helper.to_array(entry)
+        for path in (read.graph, read.scorer)
+        for entry in onnx.load(str(path)).graph.initializer
+    }
     model = CrossEncoderModel(Architecture(**read.config["architecture"]))
     state = {}
     for name, old in model.state_dict().items():
+        if name == "segments" and not model.upper:
+            state[name] = old  # texts that never meet need no telling apart
+            continue
         value = _tensor(stored, name)
         if value is None or value.size != old.numel():
             raise ModelError(
@@ -87,10 +93,15 @@ def from_reranker(folder: Path) -> tuple[CrossEncoderModel, Tokenizer]:
 
 
 def _tensor(stored: dict[str, NDArray[Any]], name: str) -> NDArray[Any] | None:
-    """One of the model's tensors, as the graph holds it: plain, in 8 bits, or turned round."""
+    """One of the model's tensors, as the graphs hold it: plain, in 8 bits, turned round, or in parts."""
     if name in stored:
         return stored[name]
-    if name == "segments":
+    if name.endswith(("attention_in.weight", "attention_in.bias")):
+        place, kind = name.rsplit(".", 1)
+        thirds = [_tensor(stored, f"{place}.{part}.{kind}") for part in range(3)]
+        found = [third for third in thirds if third is not None]
+        return np.concatenate(found) if len(found) == len(thirds) else None
+    if name == "segments" and "segments.0" in stored:
         return np.stack([stored["segments.0"], stored["segments.1"]])
     if name == "words.weight":
         return np.asarray(stored["words.steps"] * stored["words.scale"])

@@ -159,12 +159,11 @@ class FastPath:
 
 
 def _until_known(memory: WordMemory, block: _Block, run: Callable[[], int]) -> list[int]:
-    """Run a kernel and learn the words it missed until it misses none; return the texts not done."""
+    """Run a kernel and learn the words it missed while that is worth it; return the texts not done."""
     for _ in range(_ROUNDS):
         missed = run()
-        if missed == 0:
+        if missed == 0 or not memory.learn(block.data, block.misses[:missed]):
             break
-        memory.learn(block.data, block.misses[:missed])
     if len(block.states) == 1:  # one query: numpy's calls would take longer than all the rest
         return [] if block.states[0] == DONE else [0]
     return np.flatnonzero(block.states != DONE).tolist()

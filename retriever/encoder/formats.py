@@ -129,8 +129,6 @@ def read_model(folder: Path) -> ModelParts:
 def write_model(folder: Path, parts: ModelParts) -> None:
     """Write a folder that model2vec and sentence-transformers load and that gives the same vectors there.
 
-    sentence-transformers has no integer tables: an int8 folder is for model2vec and this project.
-
     :param folder: made where it does not exist; files in it are replaced one by one.
     :param parts: what to write; `weights` of unknown tokens should be 0.
     """

@@ -22,6 +22,8 @@ _LONGEST_WORD = 100  # characters; longer ones are left to the tokenizer
 _PADDING = b" " * 80  # the kernels read whole windows
 _KEY_BYTES_A_WORD = 16  # words of up to 16 bytes need none, so this is plenty
 _PIECES_A_WORD = 4  # words of one piece need none
+_MANY = 32  # new words at once; of fewer it does not matter how they are cut
+_LEARNED_OF = 8
 
 
 class Words(NamedTuple):
@@ -63,19 +65,23 @@ class WordMemory:
         self._capacity = capacity
         self._lock = threading.Lock()
         self._used = np.zeros(3, dtype=np.int64)
+        self._crowded = -1  # times that most of a text was new
         self.words = _empty(capacity, self._unknown)
         self._separator = _separator(tokenizer, rules, unknown)
         self._vocabulary = self._folding = None
         if word_pieces is not None:
             self._vocabulary, self._folding = _vocabulary(word_pieces), _folding(word_pieces)
 
-    def learn(self, data: NDArray[np.uint8], misses: NDArray[np.int64]) -> None:
+    def learn(self, data: NDArray[np.uint8], misses: NDArray[np.int64]) -> bool:
         """Learn words that were looked up in vain.
 
         :param data: bytes with the words.
-        :param misses: begin and length of each, shape (misses, 2); changed.
+        :param misses: begin and length of each, in the order of the text, shape (misses, 2); changed.
+        :return: False where most of the text is words that the tokenizer has to be asked for, and had better
+            be left to it whole; every eighth time they are learned all the same, lest they stay new for ever.
         """
         left = len(misses)
+        span = int(misses[-1].sum() - misses[0, 0])
         if self._vocabulary is not None:
             scratch, ids = (
                 np.empty(2 * _LONGEST_WORD, dtype=np.uint8),
@@ -87,8 +93,14 @@ class WordMemory:
                 )
                 if not room:
                     self._forget()
+        if left >= _MANY and 2 * int(misses[:left, 1].sum()) > span:
+            with self._lock:
+                self._crowded += 1
+                if self._crowded % _LEARNED_OF:
+                    return False
         if left:
             self._ask_tokenizer(data, misses[:left])
+        return True
 
     def _ask_tokenizer(self, data: NDArray[np.uint8], misses: NDArray[np.int64]) -> None:
         """Learn words from the tokenizer."""

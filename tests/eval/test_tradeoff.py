@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from eval.recommendation import recommend
@@ -94,6 +95,29 @@ def test_an_interrupted_study_goes_on_and_a_wider_one_scores_only_what_is_new(st
     assert study(OverlapReranker(), folder=tmp_path).run().pairs_scored == 0
     wider = study(OverlapReranker(), folder=tmp_path, depths=(0, 3, 10, 25, 30)).run()
     assert 0 < wider.pairs_scored <= 12 * 2 * 5
+
+
+def test_queries_scored_together_are_ordered_alike_and_times_are_those_of_the_others(
+    study, monkeypatch, tmp_path
+):
+    class Pooling(OverlapReranker):
+        calls = 0
+
+        def score_pairs(self, pairs):
+            self.calls += 1
+            return np.concatenate([self.score(query, [text]) for query, text in pairs])
+
+    monkeypatch.setattr("eval.tradeoff.TIMED", 3)
+    pooling = Pooling()
+    found = study(pooling, folder=tmp_path).run()
+    plain = study(OverlapReranker()).run()
+    assert pooling.calls == 1
+    assert found.orders == plain.orders
+    assert found.pairs_scored == plain.pairs_scored
+    assert all(np.isfinite(entry.total.p99) for entry in found.settings)
+    again = study(Pooling(), folder=tmp_path).run()
+    assert again.pairs_scored == 0
+    assert again.settings[-1].rerank.p50 == pytest.approx(found.settings[-1].rerank.p50, rel=0.01)
 
 
 def test_progress_tells_phases_and_ends_at_the_total(study):

@@ -79,7 +79,7 @@ def reranker_folder(folder: Path, *, int8: bool = True, **config: object) -> Pat
     """Write a tiny reranker; needs onnx."""
     import onnx
 
-    from rerank.train.graph import GraphWriter, Range
+    from rerank.train.graph import Range, write_graphs
 
     made, shape = weights()
     products = [
@@ -89,7 +89,9 @@ def reranker_folder(folder: Path, *, int8: bool = True, **config: object) -> Pat
     ]
     ranges = {name: Range(-4.0, 4.0) for name in products if not name.endswith(".bias")}
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(GraphWriter(made, shape, ranges if int8 else None).model(), folder / "model.onnx")
+    reader, scorer = write_graphs(made, shape, ranges if int8 else None)
+    onnx.save(reader, folder / "model.onnx")
+    onnx.save(scorer, folder / "scorer.onnx")
     tokenizer().save(str(folder / "tokenizer.json"))
     settings = {"format": "late-crossing", "architecture": shape, "window": 64, "num_labels": 1} | config
     (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")

@@ -1,0 +1,47 @@
+"""Texts of nothing but new words: exact, and not slower than they have to be."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from retriever.encoder.fast_path import FastPath
+from retriever.encoder.tokens import private_copy, unknown_id
+from tests.retriever.encoder.tokenizer_factory import make_encoder, random_table, word_piece
+
+SYLLABLES = (0xAC00, 0xD7A3)  # no word of them is in the vocabulary
+
+
+def strange_words(rng: np.random.Generator, count: int) -> list[str]:
+    return ["".join(map(chr, rng.integers(*SYLLABLES, size=4))) for _ in range(count)]
+
+
+def fast_path() -> FastPath:
+    tokenizer = private_copy(word_piece())
+    return FastPath(tokenizer, unknown_id(tokenizer), (random_table(tokenizer, 16), None, None), 10_000)
+
+
+def test_new_words_are_exact_whether_learned_or_left_to_the_tokenizer():
+    encoder, rng = make_encoder(dimensions=16), np.random.default_rng(0)
+    unknown = unknown_id(encoder.tokenizer)
+    for _ in range(10):
+        texts = [" ".join([*strange_words(rng, 60), "the quick fox"]) for _ in range(4)]
+        for found, encoding in zip(
+            encoder.tokenize(texts),
+            encoder.tokenizer.encode_batch(texts, add_special_tokens=False),
+            strict=True,
+        ):
+            assert found.tolist() == [token for token in encoding.ids if token != unknown]
+
+
+def test_most_texts_full_of_new_words_are_left_to_the_tokenizer_and_every_eighth_is_learned():
+    path, rng = fast_path(), np.random.default_rng(1)
+    texts = [" ".join(strange_words(rng, 60)) for _ in range(9)]
+    left = [bool(path.tokenize([text], None, 1)[2]) for text in texts]
+    assert left == [False, *[True] * 7, False]
+    assert not path.tokenize([texts[0]], None, 1)[2]  # known by now
+
+
+def test_a_few_new_words_are_always_learned():
+    path, rng = fast_path(), np.random.default_rng(2)
+    for _ in range(20):
+        assert not path.tokenize([" ".join(strange_words(rng, 20))], None, 1)[2]
