@@ -42,12 +42,12 @@ class JointModel:
 
         :param queries: token ids, special tokens included.
         :param parts: n of them.
-        :return: float32, shape (n,).
+        :return: float32, shape (n, 1).
         """
-        logits = np.empty(len(parts), dtype=np.float32)
+        logits = np.empty((len(parts), 1), dtype=np.float32)
         for batch in _batches([len(queries[part.query]) + len(part.ids) for part in parts]):
             feed = self._feed(queries, [parts[place] for place in batch])
-            logits[batch] = self._session.run(None, feed)[0].reshape(len(batch))
+            logits[batch] = self._session.run(None, feed)[0].reshape(len(batch), 1)
         return logits
 
     def _feed(self, queries: Sequence[Sequence[int]], batch: Sequence[Part]) -> dict[str, NDArray[Any]]:

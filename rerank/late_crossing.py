@@ -49,9 +49,9 @@ class LateCrossingModel:
 
         :param queries: token ids, special tokens included.
         :param parts: n of them; equal ones are read once.
-        :return: float32, shape (n,).
+        :return: float32, shape (n, 2): what pooled texts and what their tokens say; a score is their sum.
         """
-        logits = np.empty(len(parts), dtype=np.float32)
+        logits = np.empty((len(parts), 2), dtype=np.float32)
         places: dict[tuple[int, ...], list[int]] = {}
         for place, part in enumerate(parts):
             places.setdefault(part.ids, []).append(place)

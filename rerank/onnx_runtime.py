@@ -93,11 +93,14 @@ class OnnxReranker:
         size = self.window if window is None else min(window, self.window)
         if size < SMALLEST_WINDOW:
             raise InvalidInputError(f"window is {window}; give at least {SMALLEST_WINDOW} tokens")
-        scores = np.full(len(pairs), -np.inf, dtype=np.float32)
         if not len(pairs):
-            return scores
+            return np.empty(0, dtype=np.float32)
         queries, parts = self._parts(pairs, size)
-        np.maximum.at(scores, [part.pair for part in parts], self._model.logits(queries, parts))
+        logits = self._model.logits(queries, parts)
+        # Where the whole is alike and where the words are need not be the same part of a long passage.
+        best = np.full((len(pairs), logits.shape[1]), -np.inf, dtype=np.float32)
+        np.maximum.at(best, [part.pair for part in parts], logits)
+        scores: FloatArray = best.sum(axis=1)
         return scores
 
     def count_tokens(self, texts: Sequence[str]) -> IntArray:

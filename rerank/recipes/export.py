@@ -19,11 +19,8 @@ from rerank.train.checkpoint import read_checkpoint
 from rerank.train.export import export, trim_vocabulary
 from rerank.train.lists import read_lists
 from rerank.train.model import Architecture, CrossEncoderModel
-from rerank.train.term_weights import weigh_terms
 
 WINDOW = 256
-LISTS = 4_000  # term weights are fitted on
-MEASURED = 300  # lists: ranges are measured on the first of them
 SCRIPTS = (
     (0x0, 0x24F),
     (0x370, 0x3FF),
@@ -77,12 +74,7 @@ def main() -> None:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     model, tokenizer = trim_vocabulary(model, tokenizer, readable_rows(tokenizer))
-    read = [one for one in islice(read_lists(options.lists), 1000, 1000 + LISTS) if one.teachers]
-    if options.training is None:
-        passages = list(dict.fromkeys(text for one in read for text in one.passages))
-        explained = weigh_terms(model, tokenizer, [one.query for one in read], passages)
-        print(json.dumps({"log idf explained": round(explained, 3)}))  # noqa: T201
-    lists = read[:MEASURED]
+    lists = [one for one in islice(read_lists(options.lists), 1000, 1400) if one.teachers]
     settings = {"window": WINDOW, "num_labels": 1, "training_step": step}
     parity = export(model, tokenizer, lists, options.out, settings=settings, float32=options.float32)
     print(json.dumps(asdict(parity)))  # noqa: T201 -- the recipe's report

@@ -218,7 +218,10 @@ def _runtime_logits(runtime: LateCrossingModel, batch: Batch) -> NDArray[np.floa
             chunk.query_index.tolist(), _without_padding(chunk.passage_ids, chunk.passage_mask), strict=True
         )
     ]
-    return runtime.logits(_without_padding(batch.query_ids, batch.query_mask), parts)
+    logits: NDArray[np.float32] = runtime.logits(
+        _without_padding(batch.query_ids, batch.query_mask), parts
+    ).sum(axis=1)
+    return logits
 
 
 def _without_padding(ids: Tensor, mask: Tensor) -> list[list[int]]:

@@ -56,7 +56,7 @@ def write_graphs(
     :param ranges: range of each matrix product's input; None writes float32 graphs.
     :return: the reader (input ids (texts, length), all of one length; output states (texts, length, hidden))
         and the scorer (inputs query, query_mask, passage, passage_mask, query_index and passage_index, the
-        rows that make a pair; output logits (pairs)).
+        rows that make a pair; output logits (pairs, 2): pooled and token by token, to be added).
     """
     return _Writer(weights, shape, ranges).reader(), _Writer(weights, shape, ranges).scorer()
 
@@ -99,7 +99,7 @@ class _Writer:
             "query_index": ("pairs",),
             "passage_index": ("pairs",),
         }
-        return self._model("scorer", inputs, {"logits": ("pairs",)})
+        return self._model("scorer", inputs, {"logits": ("pairs", 2)})
 
     def _model(self, name: str, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Any:
         """The nodes and constants so far as a ModelProto."""
@@ -246,7 +246,7 @@ class _Writer:
         return self.op("LayerNormalization", self.op("Add", states, skip), gain, bias, epsilon=NORM_EPS)
 
     def _head(self, query: str, passage: str, query_mask: str, passage_mask: str) -> None:
-        """Pooled cosine, weighted best matches and the learnt correction, added into `logits`."""
+        """Pooled cosine with the learnt correction, and weighted best matches, side by side in `logits`."""
         query_mean, passage_mean = self._mean(query, query_mask), self._mean(passage, passage_mask)
         last = self.const("last", np.array([-1], np.int64))
         cosine = self.op(
@@ -268,10 +268,9 @@ class _Writer:
         column = self.const("head_out.matrix", self.weights["head_out.weight"].T.astype(np.float32))
         learnt = self.op("MatMul", self.op("Tanh", inner), column)
         learnt = self.op("Add", self.op("Squeeze", learnt, last), self.weight("head_out.bias"))
-        total = self.op("Mul", cosine, self.weight("cosine_scale"))
-        total = self.op("Add", total, self.op("Mul", match, self.weight("match_scale")))
-        self.nodes[-1].name = "similarity"
-        total = self.op("Add", total, learnt)
+        pooled = self.op("Add", self.op("Mul", cosine, self.weight("cosine_scale")), learnt)
+        matched = self.op("Mul", match, self.weight("match_scale"))
+        self.op("Concat", *(self.op("Unsqueeze", part, last) for part in (pooled, matched)), axis=1)
         self.nodes[-1].output[0] = "logits"
 
     def _stored(self, name: str) -> str:
