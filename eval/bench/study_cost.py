@@ -15,6 +15,8 @@ import typer
 from eval.cli.console import out, write_json
 from eval.datasets import Dataset, load_beir
 from eval.environment import environment
+from eval.recommendation import recommend
+from eval.report.page import write_report
 from eval.study_result import Setting, TradeoffResult
 from eval.tradeoff import DEPTHS, TradeoffStudy
 from retriever import Retriever, RetrieverConfig
@@ -29,6 +31,7 @@ def main(
     dimensions: Annotated[str, typer.Option(help="Dimensions of the grid.")] = "64,128,192,256",
     sample: Annotated[int | None, typer.Option(help="Ask only this many queries.")] = None,
     checked: Annotated[int, typer.Option(help="Queries searched directly at each checked depth.")] = 30,
+    report: Annotated[Path | None, typer.Option(help="Folder for the grid's report and figures.")] = None,
     out_file: Annotated[Path | None, typer.Option("--out", help="JSON file to write.")] = None,
 ) -> None:
     """Time the deepest single setting, then the whole grid, then searches as a user makes them."""
@@ -38,6 +41,8 @@ def main(
     widths = [int(width) for width in dimensions.split(",")]
     single = TradeoffStudy(dataset, depths=(max(DEPTHS),), dimensions=(max(widths),)).run()
     grid = TradeoffStudy(dataset, depths=DEPTHS, dimensions=widths).run()
+    if report is not None:
+        _write_report(report, grid)
     result = {
         "command": " ".join(["python -m eval.bench.study_cost", *sys.argv[1:]]),
         "dataset": dataset.name,
@@ -55,6 +60,15 @@ def main(
     if out_file is not None:
         write_json(out_file, result)
     out.print_json(data=result)
+
+
+def _write_report(folder: Path, grid: TradeoffResult) -> None:
+    """Write the page, the pictures and the figures that `retriever tradeoff` writes."""
+    advice = recommend(grid)
+    attribution = grid.attribute(advice.result.setting)
+    found = {"recommendation": advice.to_dict(), "attribution": attribution.to_dict()}
+    write_json(folder / "tradeoff.json", grid.to_dict() | found)
+    write_report(folder, grid, advice, attribution, grid.lost(attribution))
 
 
 def _compare_times(dataset: Dataset, grid: TradeoffResult, width: int, checked: int) -> list[dict[str, Any]]:
