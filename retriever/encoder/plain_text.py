@@ -43,6 +43,10 @@ _EXAMINED = (
 _IDEOGRAPHS = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00))  # BertNormalizer sets these apart
 
 
+# By normalizer and pre-tokenizer: a handful of kinds are in use, and to ask takes as long as 700 passages.
+_known_behaviour: dict[tuple[str, bytes], tuple[NDArray[np.uint8], dict[str, str]]] = {}
+
+
 class Rules(NamedTuple):
     """Where the words of a text end, as the kernels read it.
 
@@ -115,6 +119,16 @@ def _chain(part: dict[str, Any] | None, inner: str) -> list[dict[str, Any]]:
 
 
 def _behaviour(
+    tokenizer: Tokenizer, normalizers: list[dict[str, Any]]
+) -> tuple[NDArray[np.uint8], dict[str, str]]:
+    """Return what each character does between two letters, and what becomes of letters; found out once."""
+    key = json.dumps(normalizers), tokenizer.pre_tokenizer.__getstate__()
+    if key not in _known_behaviour:
+        _known_behaviour[key] = _examine(tokenizer, normalizers)
+    return _known_behaviour[key]
+
+
+def _examine(
     tokenizer: Tokenizer, normalizers: list[dict[str, Any]]
 ) -> tuple[NDArray[np.uint8], dict[str, str]]:
     """Ask the tokenizer what each character does between two letters, and what it makes of letters."""
