@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from retriever.pipeline import Retriever
     from retriever.types import Depth
 
 
@@ -36,6 +37,13 @@ def _parse_depth(text: str | None) -> Depth | None:
     if not text.isdecimal() or int(text) < 1:
         raise typer.BadParameter(f"--depth is {text!r}; give a number from 1, or auto")
     return int(text)
+
+
+def _unknown_fields(retriever: Retriever, filter: dict[str, Any] | None) -> list[str]:
+    """Return the fields of a filter's outermost conditions that no document has: misspelt, perhaps."""
+    fields = [field for field in filter or {} if field not in ("and", "or", "not")]
+    store = retriever.collection.store
+    return [field for field in fields if not len(store.matching({field: {"exists": True}}))]
 
 
 def search(
@@ -90,6 +98,7 @@ def search(
             query, k=k, depth=deep, filter=chosen, rerank=rerank,
             budget_ms=budget_ms, min_probability=min_probability,
         )  # fmt: skip
+        unknown = [] if results else _unknown_fields(retriever, chosen)
     if as_json:
         print_json(
             {
@@ -104,6 +113,8 @@ def search(
         return
     if not results:
         out.print("Nothing found." if chosen is None else "Nothing found that passes the filter.")
+        if unknown:
+            out.print(f"No document has the metadata field {', '.join(map(repr, unknown))}.", highlight=False)
         return
     out.print(results_table(results, query=query, ids=True, width=out.width))
     out.print(f"{timings_line(timings)} · loading {loaded:.1f} s", style="dim", highlight=False)
