@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +17,7 @@ from retriever.types import Candidate, Filter, StageScore
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
+_AT_ONCE = 200_000  # passages; below, both halves together take less than what threads cost each other
 _NOTHING: Ranked = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 
 
@@ -72,13 +74,18 @@ def _search(collection: Collection, queries: Sequence[str], k: int, allowed: Int
     if vectors is None:
         return [_alone(_NOTHING, _NOTHING) for _ in queries]
     encoded = collection.encoder.encode(list(queries))
-    nearest = vectors.search(encoded, k, allowed=allowed)
     if lexical is None:
-        return [_alone(found, _NOTHING) for found in nearest]
+        return [_alone(found, _NOTHING) for found in vectors.search(encoded, k, allowed=allowed)]
+    nearest, matches = _both(
+        lambda: vectors.search(encoded, k, allowed=allowed),
+        lambda: [lexical.search(query, k, allowed=allowed) for query in queries],
+        at_once=len(vectors) >= _AT_ONCE,
+    )
     spreads = collection.dense_spread(encoded) if config.fusion == "zscore" else np.zeros(len(queries))
     lists = []
-    for query, vector, dense, spread in zip(queries, encoded, nearest, spreads, strict=True):
-        matched = lexical.search(query, k, allowed=allowed)
+    for query, vector, dense, matched, spread in zip(
+        queries, encoded, nearest, matches, spreads, strict=True
+    ):
         pids = np.union1d(dense[0], matched[0])
         similarities = _completed(pids, dense, partial(vectors.similarity, vector))
         scores = _completed(pids, matched, partial(lexical.score, query))
@@ -96,6 +103,17 @@ def _search(collection: Collection, queries: Sequence[str], k: int, allowed: Int
         order = np.lexsort((pids, -fused))
         lists.append(_Lists(dense, matched, pids[order], fused[order], similarities[order], scores[order]))
     return lists
+
+
+def _both(
+    dense: Callable[[], list[Ranked]], lexical: Callable[[], list[Ranked]], *, at_once: bool
+) -> tuple[list[Ranked], list[Ranked]]:
+    """Ask both indexes, each on a thread of its own where that is worth one."""
+    if not at_once:
+        return dense(), lexical()
+    with ThreadPoolExecutor(1) as executor:
+        matched = executor.submit(lexical)
+        return dense(), matched.result()
 
 
 def _alone(dense: Ranked, lexical: Ranked) -> _Lists:
