@@ -39,7 +39,7 @@ Progress = Callable[[str, int, int], None]
 
 DEPTHS = (0, 10, 20, 50, 100, 200)
 TIMED = 100  # queries, at least, that are reranked one by one; times are theirs
-_TOGETHER = 50  # of the others are reranked in one call, and written down
+_TOGETHER = 100  # of the others are reranked in one call, and written down
 _LEAST_LIMIT = 100  # candidates a query at least: recall@100 and MAP need them
 _LONGEST = 2_000  # characters; a cross-encoder cuts what is longer, so it costs no more
 
