@@ -88,9 +88,34 @@ def recommend(
         )
     reason = (
         f"The fastest setting whose loss against the best may be chance: {told}; "
-        f"the best reaches {best.interval} at {best.total.p50:.0f} ms ({best.setting})."
+        f"the best reaches {best.interval} at {best.total.p50:.0f} ms ({best.setting}), question by question "
+        f"{_gain(result, chosen, best)}."
     )
     return Recommendation(chosen, reason, None, "", result.measure)
+
+
+def reranking_told(result: TradeoffResult, entry: SettingResult) -> str:
+    """Say what a setting's reranking costs and gains.
+
+    :param result: the measured grid.
+    :param entry: one of its settings.
+    :return: a sentence; "" for a setting that does not rerank.
+    """
+    if not entry.setting.depth:
+        return ""
+    plain = next(one for one in result.settings if one.setting.stage == entry.setting.stage and not one.pairs)
+    longer = entry.total.p50 - plain.total.p50
+    return (
+        f"Not reranked, the same first stage reaches {plain.interval.mean:.3f} at {plain.total.p50:.0f} ms: "
+        f"reranking takes {longer:.0f} ms more and is, question by question, worth "
+        f"{_gain(result, plain, entry)}."
+    )
+
+
+def _gain(result: TradeoffResult, one: SettingResult, other: SettingResult) -> str:
+    """Write the gain from one setting to another with its interval."""
+    gain = result.chance_of_gain(one, other)
+    return f"{gain.mean:+.3f} (95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
 
 
 def config_code(config: RetrieverConfig) -> str:

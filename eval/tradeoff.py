@@ -38,7 +38,7 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, the number of queries done, and of all."""
 
 DEPTHS = (0, 10, 20, 50, 100, 200)
-TIMED = 100  # queries, at least, that are reranked one by one; times are theirs
+TIMED = 100  # enough for a 99th percentile
 _TOGETHER = 100  # of the others are reranked in one call, and written down
 _LEAST_LIMIT = 100  # candidates a query at least: recall@100 and MAP need them
 _LONGEST = 2_000  # characters; a cross-encoder cuts what is longer, so it costs no more
@@ -57,6 +57,7 @@ class TradeoffStudy:
     :param config: everything that is not tried out.
     :param folder: where scores are kept, so that an interrupted study goes on; None keeps them in memory.
     :param measures: names that ir_measures parses; the first one decides.
+    :param timed: queries, at least, that are reranked one by one, evenly spread; times are theirs.
 
     Example::
 
@@ -73,6 +74,7 @@ class TradeoffStudy:
     config: RetrieverConfig = field(default_factory=RetrieverConfig)
     folder: Path | None = None
     measures: Sequence[str] = ("nDCG@10", "RR@10", "AP", "R@100")
+    timed: int = TIMED
 
     def __post_init__(self) -> None:
         if self.dataset.documents is None:
@@ -84,6 +86,8 @@ class TradeoffStudy:
             raise InvalidInputError("depths must be whole numbers from 0 on, such as 0,10,50")
         if not self.dimensions or not self.fusions or not self.measures:
             raise InvalidInputError("give at least one number of dimensions, one fusion and one measure")
+        if self.timed < 1:
+            raise InvalidInputError(f"timed is {self.timed}; at least one query has to be timed")
 
     def run(self, *, progress: Progress | None = None) -> TradeoffResult:
         """Measure every setting.
@@ -168,7 +172,7 @@ class TradeoffStudy:
     def _batches(self, reranker: Reranker) -> Iterator[list[str]]:
         """Yield queries to be timed, each by itself, then the others in groups."""
         names = list(self.dataset.queries)
-        step = max(1, len(names) // TIMED)
+        step = max(1, len(names) // self.timed)
         timed = names[::step] if isinstance(reranker, PairReranker) else names
         yield from ([name] for name in timed)
         others = [name for name in names if name not in set(timed)]

@@ -24,12 +24,12 @@ from eval.cli.evaluate import (
     SplitOption,
 )
 from eval.peers import peer_stages
-from eval.recommendation import Recommendation, recommend
+from eval.recommendation import Recommendation, recommend, reranking_told
 from eval.report.page import write_report
 from eval.sources import open_source
 from eval.study_result import TradeoffResult
 from eval.tables import attribution_table, lost_table, tradeoff_table
-from eval.tradeoff import DEPTHS, Fusion, TradeoffStudy
+from eval.tradeoff import DEPTHS, TIMED, Fusion, TradeoffStudy
 from retriever.config import BUNDLED, RetrieverConfig
 from retriever.errors import InvalidInputError
 
@@ -60,6 +60,9 @@ def tradeoff(
     qrels: QrelsOption = None,
     split: SplitOption = "test",
     sample: SampleOption = None,
+    timed: Annotated[
+        int, typer.Option(min=1, help="Queries, at least, that are reranked one by one; times are theirs.")
+    ] = TIMED,
     encoder: EncoderOption = BUNDLED,
     out_folder: Annotated[
         Path, typer.Option("--out", help="Report, pictures, figures and kept scores go into this folder.")
@@ -88,6 +91,7 @@ def tradeoff(
             peers=peer_stages(_names(peers)),
             config=config,
             folder=out_folder,
+            timed=timed,
         )
         result = study.run(progress=stack.enter_context(_bars()))
         advice = recommend(result, budget_ms=budget, floor=floor)
@@ -128,6 +132,8 @@ def _print(
         out.print(lost_table(lost))
     out.print()
     out.print(advice.reason, style="bold", highlight=False)
+    if told := reranking_told(result, advice.result):
+        out.print(told, highlight=False)
     if advice.alternative_reason:
         out.print(advice.alternative_reason, highlight=False)
     out.print(f"    {advice.code}", highlight=False, soft_wrap=True)

@@ -70,6 +70,7 @@ def _quality(axes: Any, result: TradeoffResult, chosen: SettingResult) -> None:
         [entry.quality for entry in front],
         color=_MARKED,
         linestyle="--",
+        drawstyle="steps-post",
         linewidth=1.1,
         label="Pareto front",
         zorder=4,
@@ -182,7 +183,7 @@ def _dimensions(axes: Any, result: TradeoffResult, chosen: SettingResult) -> Non
     axes.set_xlabel("dimensions, and bytes a passage of their float32 vectors")
     axes.set_ylabel(result.measure)
     axes.set_title("What dimensions buy (band: 95 % interval)")
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _lines(result: TradeoffResult) -> dict[str, list[SettingResult]]:

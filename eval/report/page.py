@@ -8,7 +8,7 @@ from pathlib import Path
 from eval.attribution import FATES, Attribution, LostQuery
 from eval.environment import environment
 from eval.metrics import label
-from eval.recommendation import Recommendation
+from eval.recommendation import Recommendation, reranking_told
 from eval.report.figures import draw
 from eval.study_result import TradeoffResult
 from retriever.errors import MissingExtraError
@@ -51,6 +51,7 @@ def write_report(
     page = templates.get_template("page.html").render(
         result=result,
         advice=advice,
+        reranking=reranking_told(result, advice.result),
         attribution=attribution,
         fates=FATES,
         counts=attribution.counts(),

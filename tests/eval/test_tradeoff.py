@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from eval.recommendation import recommend
+from eval.recommendation import recommend, reranking_told
 from eval.study_result import Setting
 from eval.tradeoff import TradeoffStudy
 from retriever import Retriever, RetrieverConfig
@@ -97,9 +97,7 @@ def test_an_interrupted_study_goes_on_and_a_wider_one_scores_only_what_is_new(st
     assert 0 < wider.pairs_scored <= 12 * 2 * 5
 
 
-def test_queries_scored_together_are_ordered_alike_and_times_are_those_of_the_others(
-    study, monkeypatch, tmp_path
-):
+def test_queries_scored_together_are_ordered_alike_and_times_are_those_of_the_others(study, tmp_path):
     class Pooling(OverlapReranker):
         calls = 0
 
@@ -107,17 +105,25 @@ def test_queries_scored_together_are_ordered_alike_and_times_are_those_of_the_ot
             self.calls += 1
             return np.concatenate([self.score(query, [text]) for query, text in pairs])
 
-    monkeypatch.setattr("eval.tradeoff.TIMED", 3)
     pooling = Pooling()
-    found = study(pooling, folder=tmp_path).run()
+    found = study(pooling, folder=tmp_path, timed=3).run()
     plain = study(OverlapReranker()).run()
     assert pooling.calls == 1
     assert found.orders == plain.orders
     assert found.pairs_scored == plain.pairs_scored
     assert all(np.isfinite(entry.total.p99) for entry in found.settings)
-    again = study(Pooling(), folder=tmp_path).run()
+    again = study(Pooling(), folder=tmp_path, timed=3).run()
     assert again.pairs_scored == 0
     assert again.settings[-1].rerank.p50 == pytest.approx(found.settings[-1].rerank.p50, rel=0.01)
+
+
+def test_what_reranking_costs_and_gains_is_said(result):
+    deep = next(entry for entry in result.settings if entry.setting.depth == 25)
+    plain = next(e for e in result.settings if e.setting.stage == deep.setting.stage and not e.setting.depth)
+    told = reranking_told(result, deep)
+    assert f"{plain.quality:.3f}" in told
+    assert f"worth {deep.quality - plain.quality:+.3f} (95 % interval" in told
+    assert reranking_told(result, plain) == ""
 
 
 def test_progress_tells_phases_and_ends_at_the_total(study):
