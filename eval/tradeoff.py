@@ -31,6 +31,7 @@ from retriever.config import BUNDLED, RetrieverConfig
 from retriever.errors import InvalidInputError
 from retriever.fusion import blend
 from retriever.pipeline import DEFAULT_RERANK_WEIGHT
+from retriever.second_stage import score_texts
 
 Milliseconds = NDArray[np.float64]
 Fusion = Literal["zscore", "rrf"]
@@ -175,23 +176,22 @@ class TradeoffStudy:
         step = max(1, len(names) // self.timed)
         timed = names[::step] if isinstance(reranker, PairReranker) else names
         yield from ([name] for name in timed)
-        others = [name for name in names if name not in set(timed)]
+        alone = set(timed)
+        others = [name for name in names if name not in alone]
         yield from (others[start : start + _TOGETHER] for start in range(0, len(others), _TOGETHER))
 
     def _score_batch(self, reranker: Reranker, missing: Mapping[str, Sequence[str]], log: ScoreLog) -> None:
         """Score one query's passages and time it, or those of several together."""
         asked = [(self.dataset.queries[query], texts) for query, texts in missing.items() if texts]
-        if len(asked) > 1 and isinstance(reranker, PairReranker):
-            pairs = [(query, text) for query, texts in asked for text in texts]
-            logits = reranker.score_pairs(pairs)
-            ends = np.cumsum([len(texts) for _, texts in asked])[:-1]
-            for (query, texts), some in zip(asked, np.split(logits, ends), strict=True):
+        if len(asked) > 1:
+            logits = score_texts(reranker, [query for query, _ in asked], [texts for _, texts in asked])
+            for (query, texts), some in zip(asked, logits, strict=True):
                 log.add(query, texts, some, [np.nan] * len(texts))
             return
         for query, texts in asked:
             began = time.perf_counter()
-            logits = reranker.score(query, texts)
-            log.add(query, texts, logits, _shares(texts, (time.perf_counter() - began) * 1e3))
+            scores = reranker.score(query, texts)
+            log.add(query, texts, scores, _shares(texts, (time.perf_counter() - began) * 1e3))
 
     def _missing(self, query: str, asked: Sequence[_Asked], log: ScoreLog) -> list[str]:
         """Return the passages that any first stage found for a query and that have no score yet."""

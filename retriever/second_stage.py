@@ -49,7 +49,19 @@ def score_all(
     :return: logits, one array a query.
     :raises ModelError: if the reranker returns anything but one finite number a passage.
     """
-    texts = [[candidate.rerank_text for candidate in candidates] for candidates in found]
+    return score_texts(
+        reranker, queries, [[candidate.rerank_text for candidate in candidates] for candidates in found]
+    )
+
+
+def score_texts(
+    reranker: Reranker, queries: Sequence[str], texts: Sequence[Sequence[str]]
+) -> list[FloatArray]:
+    """Score every query's texts, all pairs together where the reranker can.
+
+    :return: logits, one array a query.
+    :raises ModelError: if the reranker returns anything but one finite number a text.
+    """
     if isinstance(reranker, PairReranker):
         pairs = [(query, text) for query, passages in zip(queries, texts, strict=True) for text in passages]
         scores = _checked(reranker, reranker.score_pairs(pairs) if pairs else [], len(pairs))

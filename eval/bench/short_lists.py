@@ -14,6 +14,7 @@ from rerank.early_stopping import StoppingRule
 from rerank.protocol import PairReranker
 from retriever import Retriever
 from retriever.fusion import blend
+from retriever.second_stage import score_texts
 
 FloatArray = NDArray[np.float32]
 
@@ -66,10 +67,8 @@ class ShortLists:
         :param reranker: scores them.
         :return: query id to float32 logits.
         """
-        pairs = [(self.queries[name], text) for name, texts in self.texts.items() for text in texts]
-        flat = reranker.score_pairs(pairs)
-        ends = np.cumsum([len(texts) for texts in self.texts.values()])[:-1]
-        return dict(zip(self.texts, np.split(flat, ends), strict=True))
+        queries = [self.queries[name] for name in self.texts]
+        return dict(zip(self.texts, score_texts(reranker, queries, list(self.texts.values())), strict=True))
 
     def ndcg(
         self,
