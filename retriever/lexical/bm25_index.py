@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,6 +78,7 @@ class BM25Index:
         self._index.register_tokenizer(_ANALYZER, self._all_words)
         self._schema = self._index.schema
         self._writer: tantivy.IndexWriter | None = None
+        self._committing = threading.Lock()
         self._searcher = self._index.searcher()
         self._pending = PendingPassages(self._all_words)
         self._average: float | None = None
@@ -125,7 +127,9 @@ class BM25Index:
         if self._writer is None:
             return
         try:
-            self._writer.commit()
+            # A search that needs the last changes may commit while a timer does; tantivy raises then.
+            with self._committing:
+                self._writer.commit()
         except (ValueError, OSError) as error:
             if "No space left" in str(error):
                 raise StorageFullError(f"the disk holding {self._path} is full; free some space") from error

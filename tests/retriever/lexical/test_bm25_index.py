@@ -1,4 +1,5 @@
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -113,3 +114,13 @@ def test_any_query_is_only_text(query):
     pids, scores = index.search(query, 5)
     assert len(pids) == len(scores) <= 5
     assert np.isfinite(scores).all()
+
+
+def test_two_threads_may_commit_at_once(tmp_path):
+    index = filled(path=tmp_path / "index")
+    with ThreadPoolExecutor(4) as executor:
+        for turn in range(5):
+            index.add(np.asarray([100 + turn]), ["a heron"])
+            list(executor.map(lambda _: index.write(), range(8)))
+    index.reload()
+    assert index.search("heron", 10)[0].tolist() == [100, 101, 102, 103, 104]
