@@ -42,6 +42,7 @@ class CollectionVectors:
         self._store, self._encoder = store, encoder
         self.index: VectorIndex = FlatIndex(encoder.dimensions)
         self.seq = 0
+        self._replayed_to: int | None = None
         self._drawn: tuple[int, FloatArray] = 0, np.zeros((encoder.dimensions,) * 2, dtype=np.float32)
         self.settling: Settling | None = None
         if settles:
@@ -49,7 +50,7 @@ class CollectionVectors:
                 config,
                 encoder.dimensions,
                 encode=self._encode,
-                sample=lambda size, seed: store.sample(size, seed=seed),
+                sample=lambda size, seed: store.sample(size, seed=seed, last=self._replayed_to),
                 queries=lambda pids: encoder.encode(pseudo_queries(store.titles_and_openings(pids))),
             )
 
@@ -106,7 +107,10 @@ class CollectionVectors:
             pids = np.asarray([passage.pid for passage in batch], dtype=np.int64)
             self.index.add(pids, self._encoder.encode([passage.searched for passage in batch]))
             replayed += len(batch)
+            # An index measured with passages that it is yet to get would seem to miss them.
+            self._replayed_to = int(pids[-1])
             self._grow()
+        self._replayed_to = None
         self.seq = seq
         return replayed
 

@@ -44,7 +44,7 @@ class RetrieverConfig(BaseModel):
         description="Leading vector dimensions kept; None for all. Fewer are faster and smaller.",
     )
     dense: bool = Field(default=True, description="Search by vectors. Off leaves BM25 alone.")
-    index: Literal["auto", "flat", "fp16", "sq8", "ivf", "hnsw", "funnel"] = Field(
+    index: Literal["auto", "flat", "fp16", "sq8", "refined", "ivf", "hnsw", "funnel"] = Field(
         default="auto",
         description="Vector index. 'auto' goes by size, memory and recall; `retriever info` says why.",
     )

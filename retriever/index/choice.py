@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from retriever.config import RetrieverConfig
-from retriever.index.engines import funnel_leading
+from retriever.index.fast_scan import leading_dimensions
 
 FLAT_UP_TO = 100_000  # passages; 4 ms a query at 256 dimensions on one core
-FP16_UP_TO = 250_000  # passages; from there on the funnel, candidates' texts included, is faster
 TRAINED_FROM = 5_000  # passages; fewer cannot train a quantizer, and are searched exactly in less than 1 ms
-_ORDER = ("flat", "fp16", "sq8", "funnel")
+_ORDER = ("flat", "fp16", "sq8", "refined", "funnel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +35,24 @@ def choose(config: RetrieverConfig, *, passages: int, dimensions: int) -> Choice
     if config.index != "auto":
         return _as_wished(config.index, passages, dimensions)
     limit = int(config.memory_limit)
-    flat, half = 4 * dimensions * passages, 2 * dimensions * passages
+    flat = 4 * dimensions * passages
     count = f"{passages:,} passages"
     if passages <= FLAT_UP_TO and flat <= limit:
         return Choice("flat", f"{count} are searched exactly in a few milliseconds and take {_mb(flat)}")
-    if passages <= FP16_UP_TO and half <= limit:
-        return Choice(
-            "fp16", f"{count} are too many for 32 bits and fit {_mb(half)} with 16 bits a dimension"
-        )
-    leading = funnel_leading(dimensions)
+    leading = leading_dimensions(dimensions)
     if not leading or passages < TRAINED_FROM:
         return Choice("fp16", f"vectors of {dimensions} dimensions are too narrow, or too few, to compress")
+    codes = leading // 4 * passages
+    if codes + dimensions * passages <= limit:
+        return Choice(
+            "refined",
+            f"{count} are too many to compare in full; candidates are found by codes of the {leading} "
+            f"leading dimensions ({_mb(codes)}) and compared at 8 bits a dimension "
+            f"({_mb(dimensions * passages)})",
+        )
     return Choice(
         "funnel",
-        f"{count} take {_mb(half)} with 16 bits a dimension, and {_mb(leading // 4 * passages)} as codes of "
+        f"{count} take {_mb(dimensions * passages)} with 8 bits a dimension, and {_mb(codes)} as codes of "
         f"the {leading} leading dimensions, from which candidates are scored again in full",
     )
 
@@ -65,11 +68,11 @@ def outgrown(current: str, wanted: str) -> bool:
 
 
 def _as_wished(engine: str, passages: int, dimensions: int) -> Choice:
-    if engine in ("sq8", "ivf", "hnsw", "funnel") and passages < TRAINED_FROM:
+    if engine in ("sq8", "refined", "ivf", "hnsw", "funnel") and passages < TRAINED_FROM:
         return Choice("flat", f"{engine} was asked for; it begins at {TRAINED_FROM:,} passages")
-    if engine == "funnel" and not funnel_leading(dimensions):
+    if engine in ("refined", "funnel") and not leading_dimensions(dimensions):
         return Choice(
-            "fp16", f"funnel was asked for; vectors of {dimensions} dimensions are too narrow for it"
+            "fp16", f"{engine} was asked for; vectors of {dimensions} dimensions are too narrow for it"
         )
     return Choice(engine, "asked for")
 

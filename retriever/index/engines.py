@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 from retriever.errors import CorruptCollectionError
 from retriever.index.faiss_engine import TRAINING_SAMPLE
+from retriever.index.fast_scan import leading_dimensions
 from retriever.index.flat import FlatIndex
 from retriever.index.funnel import Encode, FunnelIndex
 from retriever.index.hnsw import HNSWIndex
 from retriever.index.ivf import IVFIndex
 from retriever.index.protocol import VectorIndex
+from retriever.index.refined import RefinedIndex
 from retriever.index.scalar_quantized import ScalarQuantizedIndex
 
 FloatArray = NDArray[np.float32]
 
-_FUNNEL_LEADING = 256  # dimensions; 64 bytes a passage. More changed recall@100 by .002 at 500 candidates
 _MOST_CELLS = 4096
 
 
@@ -28,7 +29,7 @@ def make_engine(
 ) -> VectorIndex:
     """Make an empty vector index.
 
-    :param name: flat, fp16, sq8, ivf, hnsw or funnel.
+    :param name: flat, fp16, sq8, refined, ivf, hnsw or funnel.
     :param dimensions: width of the vectors.
     :param sample: vectors to train on, shape (n, d).
     :param passages: how many it will hold.
@@ -42,8 +43,10 @@ def make_engine(
         return IVFIndex(dimensions, sample=sample, cells=ivf_cells(passages))
     if name == "hnsw":
         return HNSWIndex(dimensions)
+    if name == "refined":
+        return RefinedIndex(dimensions, sample=sample, leading=leading_dimensions(dimensions))
     if name == "funnel":
-        return FunnelIndex(dimensions, encode=encode, sample=sample, leading=funnel_leading(dimensions))
+        return FunnelIndex(dimensions, encode=encode, sample=sample, leading=leading_dimensions(dimensions))
     return FlatIndex(dimensions)
 
 
@@ -64,6 +67,8 @@ def load_engine(
         loaded = IVFIndex.load(path, dimensions)
     elif name == "hnsw":
         loaded = HNSWIndex.load(path, dimensions)
+    elif name == "refined" and "leading" in settings:
+        loaded = RefinedIndex.load(path, dimensions, leading=settings["leading"])
     elif name == "funnel" and "leading" in settings:
         loaded = FunnelIndex.load(path, dimensions, encode=encode, leading=settings["leading"])
     else:
@@ -71,12 +76,6 @@ def load_engine(
     if settings:
         loaded.tune(dict(settings))
     return loaded
-
-
-def funnel_leading(dimensions: int) -> int:
-    """Return how many leading dimensions the funnel keeps codes of; 0 where the vectors are too narrow."""
-    leading = min(dimensions, _FUNNEL_LEADING) // 4 * 4
-    return leading if leading >= 16 else 0
 
 
 def ivf_cells(passages: int) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.index.faiss_engine import FaissEngine, one_thread
+from retriever.index.fast_scan import fast_scan
 from retriever.index.protocol import Ranked
 
 FloatArray = NDArray[np.float32]
@@ -18,7 +19,6 @@ IntArray = NDArray[np.int64]
 Encode = Callable[[IntArray], FloatArray]
 """Gives the full vectors of passages, shape (n, d), by encoding their texts."""
 
-_TRAINING_ROUNDS = 10  # of k-means with 16 centers; more changed recall in the fourth decimal
 RESCORED = (200, 300, 500, 1000, 2000, 4000)  # candidates; tuned to the recall asked for
 _ENCODED_AT_ONCE = 4096
 
@@ -26,12 +26,10 @@ _ENCODED_AT_ONCE = 4096
 class FunnelIndex(FaissEngine):
     """Codes of leading dimensions find candidates; their texts, encoded again, are scored in full.
 
-    A static encoder makes vectors faster than they could be read from a disk, so they are not kept: the index
-    holds 64 bytes for 256 leading dimensions, and the best candidates' texts are encoded again.
+    For collections that memory does not hold at 8 bits a dimension: the index keeps 64 bytes for 256 leading
+    dimensions, and the best candidates' texts are read and encoded again.
 
-    Kusupati et al., "Matryoshka Representation Learning", 2022 (leading dimensions, then rescoring); André,
-    Kermarrec and Le Scouarnec, "Cache locality is not enough: High-Performance Nearest Neighbor Search with
-    Product Quantization Fast Scan", 2015.
+    Kusupati et al., "Matryoshka Representation Learning", 2022 (leading dimensions, then rescoring).
 
     :param dimensions: width of the vectors.
     :param encode: gives the full vectors of passages.
@@ -47,14 +45,7 @@ class FunnelIndex(FaissEngine):
         self._encode = encode
         self.leading = leading
         self._rescored = 500
-        # One cell: this kind takes a selector, the plain fast-scan index does not.
-        self._origin = faiss.IndexFlatIP(leading)
-        self._origin.add(np.zeros((1, leading), dtype=np.float32))
-        self._trained = faiss.IndexIVFPQFastScan(
-            self._origin, leading, 1, leading // 2, 4, faiss.METRIC_INNER_PRODUCT
-        )
-        self._trained.by_residual = False
-        self._trained.pq.cp.niter = _TRAINING_ROUNDS
+        self._trained, self._origin = fast_scan(leading)
         if len(sample):
             with one_thread():
                 self._trained.train(np.ascontiguousarray(sample[:, :leading], dtype=np.float32))

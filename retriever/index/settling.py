@@ -25,6 +25,7 @@ Sample = Callable[[int, int], IntArray]
 Queries = Callable[[IntArray], FloatArray]
 """Gives query vectors made from the documents of passages."""
 
+_COARSE = ("refined", "funnel")  # what leading dimensions do not tell is not found by these
 _QUERIES = 200  # held back for tuning; 200 times 100 places leave .003 of error on a recall of .98
 _SEARCHED_EXACTLY = 50_000  # passages; a third of a second to encode
 _MOVED_AT_ONCE = 16_384
@@ -54,12 +55,9 @@ class Settling:
     def chosen(self, passages: int) -> Choice:
         """Return the kind of index for a number of passages, and why."""
         choice = choose(self._config, passages=passages, dimensions=self._dimensions)
-        if (
-            choice.engine == "funnel"
-            and self._config.index == "auto"
-            and passages < _GROWTH * self._missed_at
-        ):
-            return Choice("fp16", f"the funnel missed the recall of {self._config.target_recall} asked for")
+        if choice.engine in _COARSE and self._config.index == "auto" and passages < _GROWTH * self._missed_at:
+            missed = f"{choice.engine} missed the recall of {self._config.target_recall} asked for"
+            return Choice("fp16", missed)
         return choice
 
     def grown(self, index: VectorIndex, *, resting: bool = False) -> VectorIndex:
@@ -91,7 +89,7 @@ class Settling:
         fresh = self._moved(index, wanted, training)
         self._tune(fresh)
         measured = self.measured
-        if wanted == "funnel" and measured is not None and measured.recall < self._config.target_recall:
+        if wanted in _COARSE and measured is not None and measured.recall < self._config.target_recall:
             half = 2 * self._dimensions * len(index)
             if self._config.index == "auto" and half <= int(self._config.memory_limit):
                 self._missed_at = len(index)

@@ -222,9 +222,14 @@ class DocumentStore:
                 found = connection.execute(query.format(",".join("?" * len(chunk))), chunk).fetchall()
             yield from found
 
-    def sample(self, size: int, *, seed: int) -> IntArray:
-        """Return ids of at most `size` passages drawn at random, ascending; the same for the same seed."""
+    def sample(self, size: int, *, seed: int, last: int | None = None) -> IntArray:
+        """Return ids of at most `size` passages drawn at random, ascending; the same for the same seed.
+
+        :param last: draw from the ids up to this one; None for all.
+        """
         pids = self.passages.pids
+        if last is not None:
+            pids = pids[: np.searchsorted(pids, last, side="right")]
         if len(pids) <= size:
             return pids
         return np.sort(np.random.default_rng(seed).choice(pids, size, replace=False))

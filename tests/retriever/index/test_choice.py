@@ -10,10 +10,10 @@ from retriever.index.choice import choose, outgrown
     [
         (100, "1GB", "flat"),
         (100_000, "1GB", "flat"),
-        (100_001, "1GB", "fp16"),
-        (250_001, "1GB", "funnel"),
+        (100_001, "1GB", "refined"),
+        (3_000_000, "1GB", "refined"),
         (10_000_000, "1GB", "funnel"),
-        (90_000, "50MB", "fp16"),
+        (90_000, "50MB", "refined"),
         (90_000, "10MB", "funnel"),
     ],
 )
@@ -23,7 +23,7 @@ def test_auto_goes_by_size_and_memory(passages, limit, engine):
     assert f"{passages:,} passages" in choice.reason
 
 
-@pytest.mark.parametrize("engine", ["flat", "fp16", "sq8", "ivf", "hnsw", "funnel"])
+@pytest.mark.parametrize("engine", ["flat", "fp16", "sq8", "refined", "ivf", "hnsw", "funnel"])
 def test_what_is_asked_for_is_taken_where_it_can_be(engine):
     config = RetrieverConfig(index=engine)
     assert choose(config, passages=50_000, dimensions=256).engine == engine
@@ -36,7 +36,7 @@ def test_narrow_vectors_are_not_compressed():
 
 
 def test_an_index_is_never_changed_back_for_a_little():
-    assert outgrown("flat", "funnel") and outgrown("fp16", "funnel")
+    assert outgrown("flat", "refined") and outgrown("refined", "funnel")
     assert not outgrown("funnel", "fp16") and not outgrown("flat", "flat")
     assert outgrown("flat", "hnsw")
 

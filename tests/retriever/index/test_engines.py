@@ -2,11 +2,17 @@ import numpy as np
 import pytest
 
 from retriever.errors import CorruptCollectionError
-from retriever.index.engines import funnel_leading, load_engine, make_engine
+from retriever.index.engines import load_engine, make_engine
+from retriever.index.fast_scan import leading_dimensions
 
 WIDTH, COUNT = 32, 2000
-ENGINES = ["flat", "fp16", "sq8", "ivf", "hnsw", "funnel"]
-LEAST = {"flat": 1.0, "fp16": 0.99, "sq8": 0.95, "ivf": 0.99, "hnsw": 0.95, "funnel": 0.9}
+ENGINES = ["flat", "fp16", "sq8", "refined", "ivf", "hnsw", "funnel"]
+LEAST = {"flat": 1.0, "fp16": 0.99, "sq8": 0.95, "ivf": 0.99, "hnsw": 0.95, "refined": 0.9, "funnel": 0.9}
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_wide(monkeypatch):
+    monkeypatch.setattr("retriever.index.refined._NARROW", 10)
 
 
 def unit(count, seed):
@@ -104,10 +110,19 @@ def test_an_empty_engine_and_nothing_to_find(name):
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_file_of_another_width_is_refused(name, tmp_path):
     made("flat").save(tmp_path / "index")
-    settings = {"leading": 16, "rescored": 200} if name == "funnel" else {}
+    settings = {"leading": 16, "rescored": 200} if name in ("refined", "funnel") else {}
     with pytest.raises(CorruptCollectionError, match="is no .* index of 64 dimensions"):
         load_engine(name, tmp_path / "index", 64, settings=settings, encode=encode)
 
 
-def test_the_funnel_needs_some_width():
-    assert [funnel_leading(width) for width in (8, 16, 31, 256, 1024)] == [0, 16, 28, 256, 256]
+def test_a_narrow_filter_is_answered_exactly_by_the_refined_index(monkeypatch):
+    index = made("refined")
+    index.tune({"rescored": 1})
+    allowed = np.arange(1, 500)
+    assert recall(index, allowed=allowed) < 0.9
+    monkeypatch.setattr("retriever.index.refined._NARROW", 500)
+    assert recall(index, allowed=allowed) >= 0.98
+
+
+def test_codes_need_some_width():
+    assert [leading_dimensions(width) for width in (8, 16, 31, 256, 1024)] == [0, 16, 28, 256, 256]

@@ -15,7 +15,7 @@ def docs(count, seed=0):
     ]
 
 
-@pytest.mark.parametrize("engine", ["sq8", "ivf", "hnsw", "funnel"])
+@pytest.mark.parametrize("engine", ["sq8", "refined", "ivf", "hnsw", "funnel"])
 def test_an_engine_is_reached_tuned_explained_and_kept(make, reopen, tmp_path, monkeypatch, engine):
     monkeypatch.setattr("retriever.index.choice.TRAINED_FROM", 500)
     monkeypatch.setattr("retriever.index.settling._TUNED_FROM", 500)
@@ -40,7 +40,6 @@ def test_an_engine_is_reached_tuned_explained_and_kept(make, reopen, tmp_path, m
 
 def test_auto_grows_from_one_to_the_next(make, monkeypatch):
     monkeypatch.setattr("retriever.index.choice.FLAT_UP_TO", 300)
-    monkeypatch.setattr("retriever.index.choice.FP16_UP_TO", 600)
     monkeypatch.setattr("retriever.index.choice.TRAINED_FROM", 500)
     retriever = make(docs(200), target_recall=0.5)
     assert retriever.info().index == "flat"
@@ -48,13 +47,30 @@ def test_auto_grows_from_one_to_the_next(make, monkeypatch):
     assert retriever.info().index == "fp16"
     retriever.add(docs(900)[450:])
     info = retriever.info()
-    assert info.index == "funnel" and "900 passages" in info.index_reason
+    assert info.index == "refined" and "900 passages" in info.index_reason
+    assert len(retriever.search("zebra", k=900, rerank=False)) == 900
+
+
+def test_a_replay_measures_with_what_it_has_reached(make, reopen, tmp_path, monkeypatch):
+    monkeypatch.setattr("retriever.index.choice.FLAT_UP_TO", 300)
+    monkeypatch.setattr("retriever.index.choice.TRAINED_FROM", 300)
+    monkeypatch.setattr("retriever.collection_vectors._REPLAYED", 100)
+    make(docs(1200), path=True, target_recall=0.9).close()
+    for name in ("vectors.json", "seal.json"):
+        (tmp_path / "collection" / name).unlink()
+    info = reopen(tmp_path / "collection").info()
+    assert info.index == "refined" and info.recall >= 0.9
+
+
+def test_what_memory_does_not_hold_in_full_becomes_a_funnel(make, monkeypatch):
+    monkeypatch.setattr("retriever.index.choice.TRAINED_FROM", 500)
+    retriever = make(docs(900), target_recall=0.5, memory_limit=15_000)
+    assert retriever.info().index == "funnel" and "900 passages" in retriever.info().index_reason
     assert len(retriever.search("zebra", k=900, rerank=False)) == 900
 
 
 def test_auto_keeps_exact_search_where_the_recall_is_missed(make, monkeypatch):
     monkeypatch.setattr("retriever.index.choice.FLAT_UP_TO", 300)
-    monkeypatch.setattr("retriever.index.choice.FP16_UP_TO", 600)
     monkeypatch.setattr("retriever.index.choice.TRAINED_FROM", 500)
     monkeypatch.setattr("retriever.index.settling.tune", missing)
     retriever = make(docs(900), target_recall=1.0)
@@ -65,7 +81,7 @@ def test_auto_keeps_exact_search_where_the_recall_is_missed(make, monkeypatch):
 def missing(index, queries, sample, encode, *, passages, target):
     from retriever.index.tuning import Measured
 
-    return Measured(0.5 if index.name == "funnel" else 1.0, 1.0, passages, len(sample), len(queries))
+    return Measured(0.5 if index.name == "refined" else 1.0, 1.0, passages, len(sample), len(queries))
 
 
 def test_queries_are_titles_sentences_and_leading_words_in_turn():

@@ -1,0 +1,34 @@
+"""Product quantization in four bits, which FAISS scans in the processor's registers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faiss
+import numpy as np
+
+_TRAINING_ROUNDS = 10  # of k-means with 16 centers; more changed recall in the fourth decimal
+_LEADING = 256  # dimensions; 64 bytes a passage. More changed recall@100 by .002 at 500 candidates
+
+
+def leading_dimensions(dimensions: int) -> int:
+    """Return how many leading dimensions codes are made from; 0 where the vectors are too narrow."""
+    leading = min(dimensions, _LEADING) // 4 * 4
+    return leading if leading >= 16 else 0
+
+
+def fast_scan(leading: int) -> tuple[Any, Any]:
+    """Return an untrained FAISS index of 4-bit codes, one for two dimensions, and what it needs to live.
+
+    André, Kermarrec and Le Scouarnec, "Cache locality is not enough: High-Performance Nearest Neighbor Search
+    with Product Quantization Fast Scan", 2015.
+
+    :param leading: dimensions, a multiple of 4.
+    """
+    # One cell: this kind takes a selector, the plain fast-scan index does not.
+    origin = faiss.IndexFlatIP(leading)
+    origin.add(np.zeros((1, leading), dtype=np.float32))
+    codes = faiss.IndexIVFPQFastScan(origin, leading, 1, leading // 2, 4, faiss.METRIC_INNER_PRODUCT)
+    codes.by_residual = False
+    codes.pq.cp.niter = _TRAINING_ROUNDS
+    return codes, origin
