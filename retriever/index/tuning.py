@@ -130,8 +130,9 @@ def _recall(
 ) -> float:
     """Return the share of wanted passages found; one as near as the last wanted is as good."""
     hits = 0
-    for query, bound in zip(queries, least, strict=True):
-        found = index.search(query[None], ranks, allowed=allowed)[0][0]
+    # All at once, which FAISS spreads over its threads: one after the other took half of the tuning's time.
+    nearest = index.search(queries, ranks, allowed=allowed)
+    for query, bound, (found, _) in zip(queries, least, nearest, strict=True):
         hits += min(ranks, int((encode(found) @ query >= bound - _TIE).sum())) if len(found) else 0
     return hits / (ranks * len(queries))
 
