@@ -464,7 +464,7 @@ class Collection:
 
     def _persist_in_time(self) -> None:
         if self.path is not None and self._unpersisted >= max(
-            _PERSIST_EVERY, self.store.count_passages() // 4
+            _PERSIST_EVERY, self.store.count_passages() // 2
         ):
             self.persist()
 

@@ -13,6 +13,8 @@ from retriever.types import Document
 DocumentLike = str | tuple[str, str] | Mapping[str, Any] | Document
 
 _KEYS = {"id", "_id", "text", "title", "metadata"}
+# Made once: json.dumps makes one for every call, which takes longer than to write a few fields.
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True)
 
 
 def to_documents(docs: Iterable[DocumentLike]) -> Iterator[Document]:
@@ -36,14 +38,17 @@ def to_documents(docs: Iterable[DocumentLike]) -> Iterator[Document]:
 def to_document(doc: DocumentLike, position: int = 0) -> Document:
     """Validate one document; `position` is its place in the input, for messages."""
     document = _convert(doc, position)
-    where = f"document {position} ({document.id!r})"
-    _check_text(document.id, f"the id of document {position}", "give every document a non-empty string id")
-    _check_text(document.title, f"the title of {where}", "give it as a string")
-    _check_text(document.text, f"the text of {where}", "give it as a string")
-    if not document.id:
+    id, title, text = document.id, document.title, document.text
+    # The messages are made only where they are needed: they take longer than the checks.
+    if not (_is_text(id) and _is_text(title) and _is_text(text)):
+        where = f"document {position} ({id!r})"
+        _check_text(id, f"the id of document {position}", "give every document a non-empty string id")
+        _check_text(title, f"the title of {where}", "give it as a string")
+        _check_text(text, f"the text of {where}", "give it as a string")
+    if not id:
         raise InvalidInputError(f"document {position} has an empty id; leave the id out to have one made")
-    if not (document.text.strip() or document.title.strip()):
-        raise InvalidInputError(f"{where} has no text; leave it out or give it a text")
+    if not (text.strip() or title.strip()):
+        raise InvalidInputError(f"document {position} ({id!r}) has no text; leave it out or give it a text")
     metadata_json(document)
     return document
 
@@ -63,7 +68,7 @@ def metadata_json(document: Document) -> str:
     if not metadata:
         return "{}"
     try:
-        return json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False, sort_keys=True)
+        return _CANONICAL.encode(dict(metadata))
     except TypeError as error:
         raise InvalidTypeError(
             f"the metadata of document {document.id!r} is not JSON ({error}); "
@@ -100,8 +105,8 @@ def _convert(doc: DocumentLike, position: int) -> Document:
 
 def _from_mapping(doc: Mapping[str, Any], position: int) -> Document:
     """Read a mapping, refusing keys that would be lost."""
-    unknown = sorted(str(key) for key in doc if key not in _KEYS)
-    if unknown:
+    if not _KEYS.issuperset(doc):
+        unknown = sorted(str(key) for key in doc if key not in _KEYS)
         raise InvalidInputError(
             f"document {position} has unknown keys {', '.join(unknown)}; put them under 'metadata'"
         )
@@ -114,6 +119,16 @@ def _from_mapping(doc: Mapping[str, Any], position: int) -> Document:
         _check_text(text, f"the text of document {position}", "give it as a string")
         given = content_id(title, text)
     return Document(id=given, text=text, title=title, metadata=doc.get("metadata") or {})
+
+
+def _is_text(value: object) -> bool:
+    """Tell whether a value is a string that a file can hold."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return value.isascii() or bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _check_text(value: object, what: str, remedy: str) -> None:

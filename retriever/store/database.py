@@ -53,6 +53,8 @@ def connect(path: Path | None) -> sqlite3.Connection:
     # In WAL mode NORMAL survives a killed process; only a power cut may lose the last changes.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA cache_size = -32768")
+    # 64 MB of log: pages of the index over ids are written to many times before they are copied once.
+    connection.execute(f"PRAGMA wal_autocheckpoint = {(64 << 20) // _PAGE_BYTES}")
     connection.execute("PRAGMA cell_size_check = ON")
     return connection
 
