@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retriever.collection import Collection
+from retriever.config import RetrieverConfig
 from retriever.fusion import Ranked, fuse_rrf, fuse_zscore
+from retriever.lexical.bm25_index import BM25Index
 from retriever.types import Candidate, Filter, StageScore
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+T = TypeVar("T")
 
 _AT_ONCE = 200_000  # passages; below, both halves together take less than what threads cost each other
+_FIRST = 2  # times the documents wanted: under a filter of 1 % nine in ten of BM25's lists need be no longer
 _NOTHING: Ranked = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 
 
@@ -53,7 +58,7 @@ def first_stage(
     reachable = collection.store.count_passages() if allowed is None else len(allowed)
     wide = max(collection.config.candidates, limit)
     while True:
-        lists = _search(collection, queries, min(wide, reachable), allowed)
+        lists = _search(collection, queries, min(wide, reachable), limit, allowed)
         rows = [collection.store.passages.rows_of(found.pids) for found in lists]
         ranked = [_documents(found_rows) for found_rows in rows]
         # Long documents can fill a list with many passages each; then more are asked for.
@@ -66,7 +71,9 @@ def first_stage(
     ]
 
 
-def _search(collection: Collection, queries: Sequence[str], k: int, allowed: IntArray | None) -> list[_Lists]:
+def _search(
+    collection: Collection, queries: Sequence[str], k: int, limit: int, allowed: IntArray | None
+) -> list[_Lists]:
     """Ask both indexes and fuse what they say."""
     config, vectors, lexical = collection.config, collection.vectors, collection.lexical
     if vectors is None and lexical is not None:
@@ -76,38 +83,87 @@ def _search(collection: Collection, queries: Sequence[str], k: int, allowed: Int
     encoded = collection.encoder.encode(list(queries))
     if lexical is None:
         return [_alone(found, _NOTHING) for found in vectors.search(encoded, k, allowed=allowed)]
+    # Ranks alone tell nothing of what a longer list would bring.
+    widening = config.fusion == "zscore" and allowed is not None and k < len(allowed)
     nearest, matches = _both(
         lambda: vectors.search(encoded, k, allowed=allowed),
-        lambda: [lexical.search(query, k, allowed=allowed) for query in queries],
+        lambda: [
+            _beginning(lexical, query, k, allowed, first=_FIRST * limit if widening else k)
+            for query in queries
+        ],
         at_once=len(vectors) >= _AT_ONCE,
     )
     spreads = collection.dense_spread(encoded) if config.fusion == "zscore" else np.zeros(len(queries))
     lists = []
-    for query, vector, dense, matched, spread in zip(
+    for query, vector, dense, (matched, longer), spread in zip(
         queries, encoded, nearest, matches, spreads, strict=True
     ):
-        pids = np.union1d(dense[0], matched[0])
-        similarities = _completed(pids, dense, partial(vectors.similarity, vector))
-        scores = _completed(pids, matched, partial(lexical.score, query))
-        if config.fusion == "zscore":
-            fused = fuse_zscore(
-                similarities,
-                scores,
-                dense_spread=float(spread),
-                lexical_spread=lexical.spread(query),
-                dense_weight=config.dense_weight,
-            )
-        else:
-            fused = fuse_rrf(pids, dense[0], matched[0], dense_weight=config.dense_weight)
-        # Ties go to the older passage.
-        order = np.lexsort((pids, -fused))
-        lists.append(_Lists(dense, matched, pids[order], fused[order], similarities[order], scores[order]))
+        mix = partial(
+            fuse_zscore,
+            dense_spread=float(spread),
+            lexical_spread=lexical.spread(query),
+            dense_weight=config.dense_weight,
+        )
+        fuse = partial(
+            _fused, mix, partial(vectors.similarity, vector), partial(lexical.score, query), config, dense
+        )
+        found = fuse(matched)
+        while widening and not _settled(collection, mix, found, limit):
+            following = next(longer, None)
+            if following is None:
+                break
+            found = fuse(following)
+        lists.append(found)
     return lists
 
 
+def _beginning(
+    lexical: BM25Index, query: str, k: int, allowed: IntArray | None, *, first: int
+) -> tuple[Ranked, Iterator[Ranked]]:
+    """Return BM25's first list, and the longer ones that it has yet to look for."""
+    if allowed is None or first >= k:
+        return lexical.search(query, k, allowed=allowed), iter(())
+    lists = lexical.search_widening(query, k, allowed=allowed, first=first)
+    return next(lists), lists
+
+
+def _fused(
+    mix: Callable[[FloatArray, FloatArray], FloatArray],
+    similarity: Callable[[IntArray], FloatArray],
+    score: Callable[[IntArray], FloatArray],
+    config: RetrieverConfig,
+    dense: Ranked,
+    matched: Ranked,
+) -> _Lists:
+    """Put both lists together, each passage with both scores, best fused first."""
+    pids = np.union1d(dense[0], matched[0])
+    similarities, scores = _completed(pids, dense, similarity), _completed(pids, matched, score)
+    if config.fusion == "zscore":
+        fused = mix(similarities, scores)
+    else:
+        fused = fuse_rrf(pids, dense[0], matched[0], dense_weight=config.dense_weight)
+    # Ties go to the older passage.
+    order = np.lexsort((pids, -fused))
+    return _Lists(dense, matched, pids[order], fused[order], similarities[order], scores[order])
+
+
+def _settled(
+    collection: Collection, mix: Callable[[FloatArray, FloatArray], FloatArray], found: _Lists, limit: int
+) -> bool:
+    """Tell whether no passage that is on neither list can come among the first `limit` documents.
+
+    Fagin, Lotem and Naor, "Optimal aggregation algorithms for middleware", 2003 (the threshold algorithm).
+    """
+    if not len(found.dense[0]) or not len(found.lexical[0]):
+        return False
+    most = mix(found.dense[1][-1:], found.lexical[1][-1:])
+    rows = collection.store.passages.rows_of(found.pids[found.fused > most])
+    return len(np.unique(rows[rows >= 0])) >= limit
+
+
 def _both(
-    dense: Callable[[], list[Ranked]], lexical: Callable[[], list[Ranked]], *, at_once: bool
-) -> tuple[list[Ranked], list[Ranked]]:
+    dense: Callable[[], list[Ranked]], lexical: Callable[[], list[T]], *, at_once: bool
+) -> tuple[list[Ranked], list[T]]:
     """Ask both indexes, each on a thread of its own where that is worth one."""
     if not at_once:
         return dense(), lexical()

@@ -199,14 +199,18 @@ class FaissEngine(ABC):
         selected = self._selected
         # A filter comes as the same array as long as nothing changes.
         if selected is None or selected[0] is not allowed:
-            bits = self._live[: self._used]
-            if allowed is not None:
-                bits = np.zeros(self._used, dtype=np.bool_)
-                places = self._places(allowed)
-                bits[places[places >= 0]] = True
-            packed = np.packbits(bits, bitorder="little")
-            selected = self._selected = allowed, faiss.IDSelectorBitmap(packed), packed  # type: ignore[call-arg, arg-type]
+            selected = self._selected = allowed, *self._made_selector(allowed)
         return selected[1]
+
+    def _made_selector(self, allowed: IntArray | None) -> tuple[Any, Any]:
+        """Return a selector, and what has to live as long."""
+        bits = self._live[: self._used]
+        if allowed is not None:
+            bits = np.zeros(self._used, dtype=np.bool_)
+            places = self._places(allowed)
+            bits[places[places >= 0]] = True
+        packed = np.packbits(bits, bitorder="little")
+        return faiss.IDSelectorBitmap(packed), packed  # type: ignore[call-arg, arg-type]
 
 
 @contextmanager

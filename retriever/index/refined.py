@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from retriever.index.fast_scan import fast_scan
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-_NARROW = 20_000  # passages under a filter that are compared in full; tuning searches among more
+_NARROW = 20_000  # passages that a filter leaves, all compared in full; tuning searches among more
+
+
+@dataclass(frozen=True, slots=True)
+class _Few:
+    """The vectors that a narrow filter leaves, and their places in the whole index; the last is for -1."""
+
+    codes: Any
+    places: IntArray
 
 
 class RefinedIndex(FaissEngine):
@@ -75,13 +84,24 @@ class RefinedIndex(FaissEngine):
     def _empty(self) -> Any:
         return faiss.clone_index(self._trained)
 
+    def _made_selector(self, allowed: IntArray | None) -> tuple[Any, Any]:
+        """Gather the codes that a narrow filter leaves: a selector is asked for every vector there is."""
+        if allowed is None or len(allowed) > _NARROW:
+            return super()._made_selector(allowed)
+        places = self._places(allowed)
+        places = places[places >= 0]
+        precise: Any = faiss.downcast_index(self._index.refine_index)
+        rows = faiss.rev_swig_ptr(precise.codes.data(), precise.codes.size()).reshape(-1, self.dimensions)
+        few = faiss.clone_index(self._trained.refine_index)
+        few.add_sa_codes(rows[places])
+        return _Few(few, np.append(places, -1)), None
+
     def _find(
         self, queries: FloatArray, k: int, selector: Any, reachable: int
     ) -> tuple[FloatArray, IntArray]:
-        if reachable <= _NARROW:
-            # So few are compared in full before candidates would be found among them, and none is missed.
-            precise = faiss.downcast_index(self._index.refine_index)
-            return precise.search(queries, k, params=faiss.SearchParameters(sel=selector))  # type: ignore[call-arg]
+        if isinstance(selector, _Few):
+            similarities, found = selector.codes.search(queries, k)
+            return similarities, selector.places[found]
         scan = faiss.SearchParametersIVF(sel=selector, nprobe=1)  # type: ignore[call-arg]
         parameters = faiss.IndexRefineSearchParameters(
             k_factor=1.0,  # type: ignore[call-arg]

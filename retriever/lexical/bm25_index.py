@@ -6,7 +6,7 @@ import math
 import re
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -156,18 +156,36 @@ class BM25Index:
         :param k: at most this many.
         :param allowed: only these passage ids; None for all.
         """
+        *_, found = self._search(query, k, allowed, None)
+        return found
+
+    def search_widening(self, query: str, k: int, *, allowed: IntArray, first: int) -> Iterator[Ranked]:
+        """Yield ever longer beginnings of what `search` returns under a filter, the last of them all of it.
+
+        A filter that leaves few passages is answered from a long list of all, which takes longer than all
+        the rest of a search. Who needs less than the whole answer stops early.
+
+        :param first: about as many passages come at first.
+        """
+        # What is pending would stand on a short list though better ones are yet to be found.
+        return self._search(query, k, allowed, None if len(self._pending) else first)
+
+    def _search(self, query: str, k: int, allowed: IntArray | None, first: int | None) -> Iterator[Ranked]:
         words = self._asked(query)
         if not words or k <= 0 or (allowed is not None and len(allowed) == 0):
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+            yield np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+            return
         # Passages removed since the last commit are still found, and left out here.
         wide = k + len(self._pending.removed)
         if allowed is None:
-            pids, scores = self._with_pending(words, self._hits(self._asking(words), wide), None)
+            steps = iter([self._hits(self._asking(words), wide)])
         else:
-            pids, scores = self._with_pending(words, self._hits_among(words, wide, allowed), allowed)
-        # Ties go to the older passage, whatever segment it lies in.
-        order = np.lexsort((pids, -scores))[:k]
-        return pids[order], scores[order]
+            steps = self._hits_among(words, wide, allowed, first)
+        for found in steps:
+            pids, scores = self._with_pending(words, found, allowed)
+            # Ties go to the older passage, whatever segment it lies in.
+            order = np.lexsort((pids, -scores))[:k]
+            yield pids[order], scores[order]
 
     def score(self, query: str, pids: IntArray) -> FloatArray:
         """Return the BM25 scores of given passages, ascending by id; 0 where no word is shared."""
@@ -245,22 +263,28 @@ class BM25Index:
         ]
         return tantivy.Query.const_score_query(tantivy.Query.boolean_query(should), 0.0)
 
-    def _hits_among(self, words: Sequence[str], k: int, allowed: IntArray) -> Ranked:
+    def _hits_among(
+        self, words: Sequence[str], k: int, allowed: IntArray, first: int | None
+    ) -> Iterator[Ranked]:
         """Search under a filter: ask for the allowed passages, or, where they are many, for enough of all."""
         share = len(allowed) / max(1, len(self))
         wanted = min(k, len(allowed))
-        fetch = int(_SPARE * wanted / max(share, 1e-9)) + _AT_ONCE
-        if len(allowed) * _COST_OF_ASKING < fetch:
-            return self._hits_of(words, allowed, k)
+        enough, fetch = (
+            int(_SPARE * count / max(share, 1e-9)) + _AT_ONCE
+            for count in (wanted, wanted if first is None else min(first, wanted))
+        )
+        if len(allowed) * _COST_OF_ASKING < enough:
+            yield self._hits_of(words, allowed, k)
+            return
         query = self._asking(words)
         while True:
             pids, scores = self._hits(query, fetch)
-            kept = _members(pids, allowed)
-            if kept.sum() >= wanted or len(pids) < fetch:
-                # They come best first, so what was not fetched is no better.
-                first = np.flatnonzero(kept)[:wanted]
-                return pids[first], scores[first]
-            fetch *= 4
+            kept = np.flatnonzero(_members(pids, allowed))[:wanted]
+            # They come best first, so what was not fetched is no better.
+            yield pids[kept], scores[kept]
+            if len(kept) == wanted or len(pids) < fetch:
+                return
+            fetch = 4 * fetch if fetch >= enough else min(4 * fetch, enough)
 
     def _hits_of(self, words: Sequence[str], pids: IntArray, k: int) -> Ranked:
         """Search some passages only, a few at a time: the time grows with the square of their number."""

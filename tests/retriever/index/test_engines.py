@@ -121,7 +121,9 @@ def test_a_narrow_filter_is_answered_exactly_by_the_refined_index(monkeypatch):
     allowed = np.arange(1, 500)
     assert recall(index, allowed=allowed) < 0.9
     monkeypatch.setattr("retriever.index.refined._NARROW", 500)
-    assert recall(index, allowed=allowed) >= 0.98
+    assert recall(index, allowed=allowed.copy()) >= 0.98
+    index.remove(np.asarray([7]))
+    assert recall(index, allowed=allowed.copy(), gone=[7]) >= 0.98
 
 
 def test_codes_need_some_width():
