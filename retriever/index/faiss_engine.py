@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from retriever.errors import CorruptCollectionError
 from retriever.index.protocol import Ranked
+from retriever.sorted_ids import places_in
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -185,11 +186,9 @@ class FaissEngine(ABC):
 
     def _places(self, pids: IntArray) -> IntArray:
         """Return where vectors stand, -1 for those that are not there."""
-        if not self._used:
-            return np.full(len(pids), -1, dtype=np.int64)
-        places = np.searchsorted(self._pids[: self._used], pids)
-        places[places == self._used] = 0
-        places[(self._pids[places] != pids) | ~self._live[places]] = -1
+        places = places_in(self._pids[: self._used], pids)
+        if self._dead:
+            places[~self._live[places]] = -1
         return places
 
     def _selector(self, allowed: IntArray | None) -> Any:

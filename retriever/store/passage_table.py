@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.errors import CorruptCollectionError
+from retriever.sorted_ids import places_in
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -116,11 +117,9 @@ class PassageTable:
 
     def _places(self, pids: IntArray) -> IntArray:
         """Return where passages stand, -1 for those that are not there."""
-        if not self._used:
-            return np.full(len(pids), -1, dtype=np.int64)
-        places = np.searchsorted(self._pids[: self._used], pids)
-        places[places == self._used] = 0
-        places[(self._pids[places] != pids) | ~self._live[places]] = -1
+        places = places_in(self._pids[: self._used], pids)
+        if self._dead:
+            places[~self._live[places]] = -1
         return places
 
     def _close_gaps(self) -> None:
