@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -332,15 +333,17 @@ class Collection:
 
     def settle(self) -> None:
         """Tune the vector index, and index metadata fields, when the collection has grown enough for that."""
-        if self._vectors is not None:
-            with self._writing:
+        unindexed = not self._filtered_fields and self.store.count_passages() >= _INDEX_FIELDS_FROM
+        with self._writing, ThreadPoolExecutor(1) as beside:
+            # SQLite sorts a column on one thread for seconds, and the vectors leave it one.
+            fields = beside.submit(self.store.index_fields) if unindexed else None
+            if self._vectors is not None:
                 with self._lock.writing():
                     changed = self._vectors.settle()
                 if changed:
                     self._persisted_seq = min(self._persisted_seq, self._seq - 1)
-        if not self._filtered_fields and self.store.count_passages() >= _INDEX_FIELDS_FROM:
-            with self._writing:
-                self._filtered_fields = self.store.index_fields() or [""]
+            if fields is not None:
+                self._filtered_fields = fields.result() or [""]
 
     def compact(self) -> None:
         """Close the gaps that changes left in the store and the indexes, and give the space back."""

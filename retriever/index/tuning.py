@@ -129,11 +129,14 @@ def _recall(
     encode: Encode,
 ) -> float:
     """Return the share of wanted passages found; one as near as the last wanted is as good."""
+    # All at once, which FAISS and the encoder spread over their threads: that takes a third of the time.
+    nearest = [found for found, _ in index.search(queries, ranks, allowed=allowed)]
+    pids = np.unique(np.concatenate(nearest))
+    vectors = encode(pids)
     hits = 0
-    # All at once, which FAISS spreads over its threads: one after the other took half of the tuning's time.
-    nearest = index.search(queries, ranks, allowed=allowed)
-    for query, bound, (found, _) in zip(queries, least, nearest, strict=True):
-        hits += min(ranks, int((encode(found) @ query >= bound - _TIE).sum())) if len(found) else 0
+    for query, bound, found in zip(queries, least, nearest, strict=True):
+        similarities = vectors[np.searchsorted(pids, found)] @ query
+        hits += min(ranks, int((similarities >= bound - _TIE).sum()))
     return hits / (ranks * len(queries))
 
 
