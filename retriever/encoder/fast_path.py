@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from retriever.encoder.kernels import DONE, READ_AHEAD, encode_texts, list_tokens, pool_texts
+from retriever.encoder.kernels import DONE, READ_AHEAD, ROOM, encode_texts, list_tokens, pool_texts
 from retriever.encoder.plain_text import find_rules
 from retriever.encoder.tokens import well_formed
-from retriever.encoder.word_kernels import byte_starts
 from retriever.encoder.word_memory import WordMemory
 
 Model = tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.int32] | None]
@@ -24,8 +23,7 @@ _BLOCK_CHARACTERS = 1 << 18  # enough to forget the overhead of a call, little e
 _MISSES = 1 << 14
 _ROUNDS = 8  # each ends with all words it missed learnt; more happen only when the memory is too small
 _NO_LIMIT = 1 << 40
-_PADDING = " " * READ_AHEAD
-_PADDING_BYTES = _PADDING.encode()
+_PADDING = b" " * READ_AHEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ class FastPath:
 
         def list_block(first: int, last: int) -> list[int]:
             block = _as_block(texts[first:last])
-            ids = np.empty(2 * len(block.data) + 128 * len(block.starts), dtype=np.int32)
+            ids = np.empty(2 * len(block.data) + ROOM * len(block.starts), dtype=np.int32)
             counts = np.zeros((last - first, 2), dtype=np.int64)
             left = _until_known(
                 memory,
@@ -126,7 +124,7 @@ class FastPath:
             for index, (start, count) in enumerate(
                 zip(block.starts.tolist(), counts[:, 1].tolist(), strict=False)
             ):
-                tokens[first + index] = ids[2 * start + 128 * index :][:count]
+                tokens[first + index] = ids[2 * start + ROOM * index :][:count]
             return left
 
         return tokens, counted, _over_blocks(texts, threads, list_block)
@@ -136,7 +134,7 @@ class FastPath:
     ) -> list[int]:
         """Encode the texts of a block; return the positions of those left to the tokenizer."""
         rules, model = self._rules, self._model
-        ids = np.empty(min(limit, block.longest) + 128, dtype=np.int32)
+        ids = np.empty(min(limit, block.longest) + ROOM, dtype=np.int32)
         data, starts, states, misses = block.data, block.starts, block.states, block.misses
         return _until_known(
             memory,
@@ -192,22 +190,16 @@ def _block_bounds(texts: Sequence[str]) -> list[int]:
 
 def _as_block(texts: Sequence[str]) -> _Block:
     """Return texts as bytes, nothing done with them yet."""
-    joined = "\n".join([*texts, _PADDING])
     try:
-        raw = bytearray(joined, "utf-8")  # writable: read-only arrays would be compiled for once more
+        encoded = [*map(str.encode, texts)]
     except UnicodeEncodeError:
-        texts = [well_formed(text) for text in texts]
-        joined = "\n".join([*texts, _PADDING])
-        raw = bytearray(joined, "utf-8")
-    data = np.frombuffer(raw, dtype=np.uint8)
+        encoded = [well_formed(text).encode() for text in texts]
     starts = np.zeros(len(texts) + 1, dtype=np.int64)
-    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    if joined.isascii():
-        np.cumsum(lengths + 1, out=starts[1:])
-    else:
-        byte_starts(data, lengths, starts)
+    np.cumsum(np.fromiter(map(len, encoded), dtype=np.int64, count=len(texts)) + 1, out=starts[1:])
+    encoded.append(_PADDING)
+    raw = bytearray(b"\n").join(encoded)  # writable: read-only arrays would be compiled for once more
     return _Block(
-        data=data,
+        data=np.frombuffer(raw, dtype=np.uint8),
         starts=starts,
         states=np.zeros(len(texts), dtype=np.uint8),
         misses=np.empty((min(_MISSES, len(raw)), 2), dtype=np.int64),
@@ -222,7 +214,7 @@ def _one_text(text: str) -> _Block:
     except UnicodeEncodeError:
         raw = bytearray(well_formed(text), "utf-8")
     size = len(raw)
-    raw += _PADDING_BYTES
+    raw += _PADDING
     return _Block(
         data=np.frombuffer(raw, dtype=np.uint8),
         starts=np.array((0, size + 1)),

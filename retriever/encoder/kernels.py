@@ -26,12 +26,18 @@ from retriever.encoder.vector_ops import (
 
 PENDING, DONE, FOREIGN = 0, 1, 2  # a text's state; FOREIGN goes the tokenizer's way
 READ_AHEAD = 80  # bytes that must follow the last text in `data`
+ROOM = 256  # token ids that `ids` must hold beyond those of a text
 RUN_LIMIT = 4096  # bytes; a longer unbroken run goes the tokenizer's way
 APART, SPACE = 1, 2  # what a character does to its neighbours, see plain_text.py
 
 _ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-_MASKS = np.array([2 ** (8 * size) - 1 for size in range(9)], dtype=np.uint64)  # the lowest `size` bytes
-_SIMPLE = np.uint64(1 << 31)  # the word is one known token and never part of an added one
+# Which of a word's first 8 bytes, and of its next 8, belong to it; a window holds at most 64.
+_FIRST_8, _NEXT_8 = (
+    np.array([2 ** (8 * min(max(size - before, 0), 8)) - 1 for size in range(65)], dtype=np.uint64)
+    for before in (0, 8)
+)
+_SIMPLE = np.uint64(1 << 31)  # all tokens of the word are known and in its slot, none part of an added one
+_MOST_IN_SLOT = 3  # pieces; a longer word's bytes take the place of the second and third
 _LOW_15, _LOW_16, _LOW_32 = np.uint64(0x7FFF), np.uint64(0xFFFF), np.uint64(0xFFFF_FFFF)
 _MIX_1, _MIX_2, _MIX_3 = (np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
 _0, _1, _16, _31, _32 = (np.uint64(x) for x in (0, 1, 16, 31, 32))
@@ -56,10 +62,7 @@ def part(function: Any) -> Any:
 @part
 def _short_key(data: Any, begin: Any, length: Any) -> Any:
     """Return up to 16 bytes of a word as two numbers, zeros behind its end."""
-    return (
-        load_u64(data, begin) & _MASKS[min(length, 8)],
-        load_u64(data, begin + 8) & _MASKS[min(max(length - 8, 0), 8)],
-    )
+    return load_u64(data, begin) & _FIRST_8[length], load_u64(data, begin + 8) & _NEXT_8[length]
 
 
 @part
@@ -95,56 +98,75 @@ def same_bytes(data: Any, begin: Any, keys: Any, where: Any, length: Any) -> Any
 
 @part
 def find(data: Any, begin: Any, length: Any, slots: Any, keys: Any) -> Any:
-    """Return what is remembered of a word (never 0), or 0."""
+    """Return the slot of a word that is remembered, or -1."""
     first, second = _long_key(data, begin, length) if length > 16 else _short_key(data, begin, length)
     slot = _home(first, second, slots)
     while True:
         found = load_acquire(slots, slot)
         if found == _0:
-            return _0
+            return -1
         if (
             slots[slot + 1] == first
             and slots[slot + 2] == second
             and np.int64(found & _LOW_16) == length
             and (length <= 16 or same_bytes(data, begin, keys, np.int64(slots[slot + 3]), length))
         ):
-            return found
+            return slot
         slot = (slot + 4) & (slots.size - 1)
 
 
-@part
-def remember(
-    data: Any, begin: Any, length: Any, ids: Any, count: Any, plain: Any, words: Any, used: Any
+@compiled
+def remember_words(
+    data: Any, places: Any, ids: Any, id_starts: Any, triggers: Any, words: Any, used: Any
 ) -> Any:
-    """Store a new word with its token ids; False where the memory is full. For one writer at a time.
+    """Put words whose ids are known into the memory; False where it had no room for all.
 
-    :param plain: the word cannot be part of an added token.
-    :param words: see `word_memory.Words`.
+    For one writer at a time.
+
+    :param data: bytes with the words in them, READ_AHEAD bytes behind the last.
+    :param places: begin and length of each, shape (words, 2).
+    :param ids: their token ids one after another.
+    :param id_starts: where each word's begin in `ids`, shape (words + 1,).
+    :param triggers: see `plain_text.Rules`; a word that is one such mark may be part of an added token.
+    :param words: see `word_memory.Words`; changed.
     :param used: words, bytes of long words and pieces in use; changed.
     """
     slots, keys, pieces, unknown = words
-    if used[0] * 8 >= slots.size or used[1] + length > keys.size or used[2] + count > pieces.size:
-        return False
-    first, second = _long_key(data, begin, length) if length > 16 else _short_key(data, begin, length)
-    slot = _home(first, second, slots)
-    while slots[slot] != _0:
-        slot = (slot + 4) & (slots.size - 1)
-    slots[slot + 1], slots[slot + 2] = first, second
-    if length > 16:
-        slots[slot + 3] = np.uint64(used[1])
-        for offset in range(length):
-            keys[used[1] + offset] = data[begin + offset]
-        used[1] += length
-    found = np.uint64(length) | (np.uint64(count) << _16)
-    if plain and count == 1 and ids[0] != unknown:
-        found |= _SIMPLE | (np.uint64(ids[0]) << _32)
-    else:
-        found |= np.uint64(used[2]) << _32
+    for index in range(places.shape[0]):
+        begin, length = places[index, 0], places[index, 1]
+        if length == 0 or find(data, begin, length, slots, keys) >= 0:
+            continue
+        id_start = id_starts[index]
+        count = id_starts[index + 1] - id_start
+        if used[0] * 8 >= slots.size or used[1] + length > keys.size or used[2] + count > pieces.size:
+            return False
+        first, second = _long_key(data, begin, length) if length > 16 else _short_key(data, begin, length)
+        slot = _home(first, second, slots)
+        while slots[slot] != _0:
+            slot = (slot + 4) & (slots.size - 1)
+        slots[slot + 1], slots[slot + 2] = first, second
+        most = _MOST_IN_SLOT
+        if length > 16:
+            most = 1
+            slots[slot + 3] = np.uint64(used[1])
+            for offset in range(length):
+                keys[used[1] + offset] = data[begin + offset]
+            used[1] += length
+        simple = 0 < count <= most and (length > 1 or not triggers[data[begin]])
         for offset in range(count):
-            pieces[used[2] + offset] = ids[offset]
-        used[2] += count
-    used[0] += 1
-    store_release(slots, slot, found)
+            simple = simple and ids[id_start + offset] != unknown
+        found = np.uint64(length) | (np.uint64(count) << _16)
+        if simple:
+            found |= _SIMPLE | (np.uint64(ids[id_start]) << _32)
+            for offset in range(1, count):
+                slots[slot + 3] |= np.uint64(ids[id_start + offset]) << np.uint64(32 * (offset - 1))
+        else:
+            found |= np.uint64(used[2]) << _32
+            for offset in range(count):
+                pieces[used[2] + offset] = ids[id_start + offset]
+            used[2] += count
+        used[0] += 1
+        store_release(slots, slot, found)
     return True
 
 
@@ -189,22 +211,6 @@ def _begins_literal(data: Any, position: Any, text: Any, rules: Any) -> Any:
 
 
 @part
-def _take(found: Any, words: Any, limit: Any, ids: Any, counted: Any, kept: Any) -> Any:
-    """Append a remembered word's known tokens to `ids`, as far as the limit allows."""
-    _, _, pieces, unknown = words
-    if found & _SIMPLE:
-        ids[kept] = np.int64(found >> _32)
-        return counted + 1, kept + 1
-    count = min(np.int64((found >> _16) & _LOW_15), limit - counted)
-    where = np.int64(found >> _32)
-    for offset in range(where, where + count):
-        if pieces[offset] != unknown:
-            ids[kept] = pieces[offset]
-            kept += 1
-    return counted + count, kept
-
-
-@part
 def _scan_run(
     data: Any, run: Any, text: Any, rules: Any, words: Any, limit: Any, ids: Any, misses: Any, tally: Any
 ) -> Any:
@@ -213,7 +219,7 @@ def _scan_run(
     :param tally: tokens counted, tokens written, misses; and the text's state.
     :return: the new tally.
     """
-    slots, keys, _, _ = words
+    slots, keys, pieces, unknown = words
     counted, kept, missed, state = tally
     position, stop = run
     if stop - position == 1 and _begins_literal(data, position, text, rules):
@@ -222,11 +228,23 @@ def _scan_run(
         position, part_end = _next_part(data, position, stop, rules[0])
         if position == part_end:
             break
-        found = find(data, position, part_end - position, slots, keys)
-        if found != _0:
-            if kept + min(np.int64((found >> _16) & _LOW_15), limit - counted) > ids.size:
+        slot = find(data, position, part_end - position, slots, keys)
+        if slot >= 0:
+            found = slots[slot]
+            count = min(np.int64((found >> _16) & _LOW_15), limit - counted)
+            if kept + count > ids.size:
                 return counted, kept, missed, FOREIGN
-            counted, kept = _take(found, words, limit, ids, counted, kept)
+            counted += count
+            where = np.int64(found >> _32)
+            for offset in range(count):
+                token = where
+                if not found & _SIMPLE:
+                    token = np.int64(pieces[where + offset])
+                elif offset > 0:
+                    token = np.int64((slots[slot + 3] >> np.uint64(32 * (offset - 1))) & _LOW_32)
+                if token != unknown:
+                    ids[kept] = token
+                    kept += 1
         elif missed == misses.shape[0]:
             return limit, kept, missed, PENDING
         else:
@@ -287,7 +305,7 @@ def scan_text(
                     data, run, text, rules, words, limit, ids, misses, (counted, kept, missed, state)
                 )
                 step, letters, marks = run[1] - base, _0, _0
-        if kept + 64 > ids.size:
+        if kept + 64 * _MOST_IN_SLOT > ids.size:
             return counted, kept, missed, FOREIGN
         events = (letters & ~(letters << _1)) | marks
         while events != _0 and counted < limit:
@@ -298,16 +316,20 @@ def scan_text(
             first, second = _short_key(data, position, length)
             slot = _home(first, second, slots)
             found = load_acquire(slots, slot)
-            expected = np.uint64(length) | _SIMPLE | (_1 << _16)
             if (
-                (found & _LOW_32) == expected
+                (found & (_SIMPLE | _LOW_16)) == (np.uint64(length) | _SIMPLE)
                 and slots[slot + 1] == first
                 and slots[slot + 2] == second
                 and length <= 16
             ):
+                # To write three and count one is faster than to guess how many there are.
+                rest = slots[slot + 3]
                 ids[kept] = np.int64(found >> _32)
-                counted += 1
-                kept += 1
+                ids[kept + 1] = np.int64(rest & _LOW_32)
+                ids[kept + 2] = np.int64(rest >> _32)
+                count = min(np.int64((found >> _16) & _LOW_15), limit - counted)
+                counted += count
+                kept += count
                 continue
             run = (position, position + length)
             counted, kept, missed, state = _scan_run(
@@ -393,7 +415,7 @@ def list_tokens(
 ) -> Any:
     """Write the known tokens of all PENDING texts whose words are remembered.
 
-    :param ids: written: those of text i begin at 2 * starts[i] + 128 * i.
+    :param ids: written: those of text i begin at 2 * starts[i] + ROOM * i.
     :param counts: written, shape (texts, 2): tokens with unknown ones, and tokens in `ids`.
     :return: the number of words not remembered.
     """
@@ -402,8 +424,8 @@ def list_tokens(
         if states[index] != PENDING:
             continue
         text = (starts[index], starts[index + 1] - 1)
-        first = 2 * starts[index] + 128 * index
-        room = ids[first : first + 2 * (starts[index + 1] - starts[index]) + 128]
+        first = 2 * starts[index] + ROOM * index
+        room = ids[first : first + 2 * (starts[index + 1] - starts[index]) + ROOM]
         counts[index, 0], counts[index, 1], missed, states[index] = scan_text(
             data, text, rules, words, limit, room, misses, missed
         )
