@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from retriever.encoder.kernels import DONE, READ_AHEAD, ROOM, encode_texts, list_tokens, pool_texts
+from retriever.encoder.kernels import DONE, READ_AHEAD, ROOM, encode_texts, pool_texts
 from retriever.encoder.plain_text import find_rules
 from retriever.encoder.tokens import well_formed
 from retriever.encoder.word_memory import WordMemory
@@ -20,8 +20,8 @@ from retriever.encoder.word_memory import WordMemory
 Model = tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.int32] | None]
 
 _BLOCK_CHARACTERS = 1 << 18  # enough to forget the overhead of a call, little enough to share the work out
-_MISSES = 1 << 14
-_ROUNDS = 8  # each ends with all words it missed learnt; more happen only when the memory is too small
+_MISSES = 1 << 12  # words learnt at a time: enough to know half of what follows, few to be tried in vain
+_ROUNDS = 64  # enough for a block of nothing but new words; more would happen when the memory is too small
 _NO_LIMIT = 1 << 40
 _PADDING = b" " * READ_AHEAD
 
@@ -105,21 +105,8 @@ class FastPath:
             block = _as_block(texts[first:last])
             ids = np.empty(2 * len(block.data) + ROOM * len(block.starts), dtype=np.int32)
             counts = np.zeros((last - first, 2), dtype=np.int64)
-            left = _until_known(
-                memory,
-                block,
-                lambda: list_tokens(
-                    block.data,
-                    block.starts,
-                    self._rules,
-                    memory.words,
-                    most,
-                    block.states,
-                    ids,
-                    block.misses,
-                    counts,
-                ),
-            )
+            no_vectors = np.empty((last - first, 0), dtype=np.float32)
+            left = self._run(memory, block, most, False, ids, True, counts, no_vectors)
             counted[first:last] = counts[:, 0]
             for index, (start, count) in enumerate(
                 zip(block.starts.tolist(), counts[:, 1].tolist(), strict=False)
@@ -133,16 +120,33 @@ class FastPath:
         self, memory: WordMemory, block: _Block, limit: int, unit: bool, out: NDArray[np.float32]
     ) -> list[int]:
         """Encode the texts of a block; return the positions of those left to the tokenizer."""
-        rules, model = self._rules, self._model
         ids = np.empty(min(limit, block.longest) + ROOM, dtype=np.int32)
+        counts = np.empty((len(block.states), 2), dtype=np.int64)
+        return self._run(memory, block, limit, unit, ids, False, counts, out)
+
+    def _run(
+        self,
+        memory: WordMemory,
+        block: _Block,
+        limit: int,
+        unit: bool,
+        ids: NDArray[np.int32],
+        apart: bool,
+        counts: NDArray[np.int64],
+        out: NDArray[np.float32],
+    ) -> list[int]:
+        """Run the kernel and learn the words it missed while that is worth it; return the texts not done."""
         data, starts, states, misses = block.data, block.starts, block.states, block.misses
-        return _until_known(
-            memory,
-            block,
-            lambda: encode_texts(
-                data, starts, rules, memory.words, limit, model, unit, states, ids, misses, out
-            ),
-        )
+        rules, model = self._rules, self._model
+        for _ in range(_ROUNDS):
+            missed = encode_texts(
+                data, starts, rules, memory.words, limit, model, unit, states, ids, apart, counts, misses, out
+            )
+            if missed == 0 or not memory.learn(data, misses[:missed]):
+                break
+        if len(states) == 1:  # one query: numpy's calls would take longer than all the rest
+            return [] if states[0] == DONE else [0]
+        return np.flatnonzero(states != DONE).tolist()
 
     def pool(
         self,
@@ -154,17 +158,6 @@ class FastPath:
     ) -> None:
         """Write the vectors of texts whose known tokens are given; see `kernels.pool_texts`."""
         pool_texts(self._model, ids, starts, unit, np.asarray(rows, dtype=np.int64), out)
-
-
-def _until_known(memory: WordMemory, block: _Block, run: Callable[[], int]) -> list[int]:
-    """Run a kernel and learn the words it missed while that is worth it; return the texts not done."""
-    for _ in range(_ROUNDS):
-        missed = run()
-        if missed == 0 or not memory.learn(block.data, block.misses[:missed]):
-            break
-    if len(block.states) == 1:  # one query: numpy's calls would take longer than all the rest
-        return [] if block.states[0] == DONE else [0]
-    return np.flatnonzero(block.states != DONE).tolist()
 
 
 def _over_blocks(texts: Sequence[str], threads: int, work: Callable[[int, int], list[int]]) -> list[int]:

@@ -46,7 +46,7 @@ _0, _1, _16, _31, _32 = (np.uint64(x) for x in (0, 1, 16, 31, 32))
 def compiled(function: Any) -> Any:
     """Compile without the GIL; keep the machine code on disk where there is a place for it."""
     # Nothing here allocates; without numba's reference counts a call costs a quarter.
-    options: dict[str, Any] = {"nogil": True, "_nrt": False}
+    options: dict[str, Any] = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder can be written: every process compiles for itself
@@ -214,7 +214,7 @@ def _begins_literal(data: Any, position: Any, text: Any, rules: Any) -> Any:
 def _scan_run(
     data: Any, run: Any, text: Any, rules: Any, words: Any, limit: Any, ids: Any, misses: Any, tally: Any
 ) -> Any:
-    """Do what the short way in `scan_text` cannot: split, search on, note what is not remembered.
+    """Do what the short way in `encode_texts` cannot: split, search on, note what is not remembered.
 
     :param tally: tokens counted, tokens written, misses; and the text's state.
     :return: the new tally.
@@ -231,7 +231,9 @@ def _scan_run(
         slot = find(data, position, part_end - position, slots, keys)
         if slot >= 0:
             found = slots[slot]
-            count = min(np.int64((found >> _16) & _LOW_15), limit - counted)
+            count = np.int64((found >> _16) & _LOW_15)
+            if count > limit - counted:
+                count = limit - counted
             if kept + count > ids.size:
                 return counted, kept, missed, FOREIGN
             counted += count
@@ -264,81 +266,7 @@ def _run_end(data: Any, position: Any, stop: Any) -> Any:
         position += step
         if step < 64:
             break
-    return min(position, stop)
-
-
-@part
-def scan_text(
-    data: Any, text: Any, rules: Any, words: Any, limit: Any, ids: Any, misses: Any, missed: Any
-) -> Any:
-    """Turn one text into token ids.
-
-    :param data: uint8, texts with READ_AHEAD bytes after them.
-    :param text: where the text begins and ends in `data`.
-    :param rules: see `plain_text.Rules`.
-    :param words: see `word_memory.Words`.
-    :param limit: tokens after which the text is cut.
-    :param ids: written: the known tokens.
-    :param misses: written: begin and length of words that are not remembered.
-    :param missed: how many misses there are already.
-    :return: tokens counted, tokens written, misses, and the text's state.
-    """
-    slots = words[0]
-    base, stop = text
-    counted, kept, state = np.int64(0), np.int64(0), np.int64(DONE)  # else numba compiles for 0 itself
-    while base < stop and counted < limit:
-        spaces, marks = classify_window(data, base)
-        letters, step = ~(spaces | marks), np.int64(64)
-        if stop - base <= 64:
-            inner = _ALL >> np.uint64(64 - (stop - base))
-            letters, marks = letters & inner, marks & inner
-        elif letters >> np.uint64(63):
-            # The last word goes on behind the window: the next window begins with it.
-            unfinished = highest_zeros(~letters)
-            step -= unfinished
-            letters &= ~(_ALL << np.uint64(step & 63))
-            if step == 0:
-                run = (base, _run_end(data, base, stop))
-                if run[1] - base > RUN_LIMIT:
-                    return counted, kept, missed, FOREIGN
-                counted, kept, missed, state = _scan_run(
-                    data, run, text, rules, words, limit, ids, misses, (counted, kept, missed, state)
-                )
-                step, letters, marks = run[1] - base, _0, _0
-        if kept + 64 * _MOST_IN_SLOT > ids.size:
-            return counted, kept, missed, FOREIGN
-        events = (letters & ~(letters << _1)) | marks
-        while events != _0 and counted < limit:
-            shift = lowest_bit(events)
-            events &= events - _1
-            position = base + shift
-            length = max(lowest_bit(~(letters >> np.uint64(shift))), 1)
-            first, second = _short_key(data, position, length)
-            slot = _home(first, second, slots)
-            found = load_acquire(slots, slot)
-            if (
-                (found & (_SIMPLE | _LOW_16)) == (np.uint64(length) | _SIMPLE)
-                and slots[slot + 1] == first
-                and slots[slot + 2] == second
-                and length <= 16
-            ):
-                # To write three and count one is faster than to guess how many there are.
-                rest = slots[slot + 3]
-                ids[kept] = np.int64(found >> _32)
-                ids[kept + 1] = np.int64(rest & _LOW_32)
-                ids[kept + 2] = np.int64(rest >> _32)
-                count = min(np.int64((found >> _16) & _LOW_15), limit - counted)
-                counted += count
-                kept += count
-                continue
-            run = (position, position + length)
-            counted, kept, missed, state = _scan_run(
-                data, run, text, rules, words, limit, ids, misses, (counted, kept, missed, state)
-            )
-            if state == FOREIGN:
-                return counted, kept, missed, FOREIGN
-        base += step
-    return counted, kept, missed, state
+    return position if position < stop else stop
 
 
 @part
@@ -383,52 +311,95 @@ def encode_texts(
     unit: Any,
     states: Any,
     ids: Any,
+    apart: Any,
+    counts: Any,
     misses: Any,
     out: Any,
 ) -> Any:
-    """Encode all PENDING texts whose words are remembered; return the number of words that are not."""
-    missed = np.int64(0)
+    """Turn all PENDING texts whose words are remembered into token ids and vectors.
+
+    One function, as numba would compile each part of it twice: by itself and within its caller.
+
+    :param data: uint8, texts with READ_AHEAD bytes after them.
+    :param starts: where each text begins, one byte after the end of the one before, shape (texts + 1,).
+    :param rules: see `plain_text.Rules`.
+    :param words: see `word_memory.Words`.
+    :param limit: tokens after which a text is cut.
+    :param model: see `pool`.
+    :param unit: give vectors of length 1.
+    :param states: PENDING, DONE or FOREIGN for each text; changed.
+    :param ids: written: known tokens, of one text after the other in the same place.
+    :param apart: keep all ids: those of text i begin at 2 * starts[i] + ROOM * i.
+    :param counts: written, shape (texts, 2): tokens with unknown ones, and tokens in `ids`.
+    :param misses: written: begin and length of words that are not remembered.
+    :param out: written: vectors, shape (texts, dimensions); without dimensions there are only ids.
+    :return: the number of words that are not remembered.
+    """
+    slots, missed = words[0], np.int64(0)
     for index in range(states.size):
         if states[index] != PENDING:
             continue
-        text = (starts[index], starts[index + 1] - 1)
-        _, kept, missed, state = scan_text(data, text, rules, words, limit, ids, misses, missed)
+        base, stop = starts[index], starts[index + 1] - 1
+        text, room = (base, stop), ids
+        if apart:
+            first_id = 2 * base + ROOM * index
+            room = ids[first_id : first_id + 2 * (stop - base) + ROOM]
+        counted, kept, state = np.int64(0), np.int64(0), np.int64(DONE)  # else numba compiles for 0 itself
+        while base < stop and counted < limit:
+            spaces, marks = classify_window(data, base)
+            letters, step = ~(spaces | marks), np.int64(64)
+            if stop - base <= 64:
+                inner = _ALL >> np.uint64(64 - (stop - base))
+                letters, marks = letters & inner, marks & inner
+            elif letters >> np.uint64(63):
+                # The last word goes on behind the window: the next window begins with it.
+                unfinished = highest_zeros(~letters)
+                step -= unfinished
+                letters &= ~(_ALL << np.uint64(step & 63))
+                if step == 0:
+                    step, letters, marks = _run_end(data, base, stop) - base, _ALL, _0
+            if step > RUN_LIMIT or kept + 64 * _MOST_IN_SLOT > room.size:
+                state = np.int64(FOREIGN)
+            events = (letters & ~(letters << _1)) | marks
+            while events != _0 and counted < limit and state != FOREIGN:
+                shift = lowest_bit(events)
+                events &= events - _1
+                position = base + shift
+                length = lowest_bit(~(letters >> np.uint64(shift)))
+                if length == 0:
+                    length = np.int64(1)
+                first, second = _short_key(data, position, length)
+                slot = _home(first, second, slots)
+                found = load_acquire(slots, slot)
+                if (
+                    (found & (_SIMPLE | _LOW_16)) == (np.uint64(length) | _SIMPLE)
+                    and slots[slot + 1] == first
+                    and slots[slot + 2] == second
+                    and length <= 16
+                ):
+                    # To write three and count one is faster than to guess how many there are.
+                    rest = slots[slot + 3]
+                    room[kept] = np.int64(found >> _32)
+                    room[kept + 1] = np.int64(rest & _LOW_32)
+                    room[kept + 2] = np.int64(rest >> _32)
+                    count = np.int64((found >> _16) & _LOW_15)
+                    if count > limit - counted:
+                        count = limit - counted
+                    counted += count
+                    kept += count
+                else:
+                    # Longer than a window, the word is all there is of this step.
+                    run = (position, position + (length if length < 64 else step))
+                    counted, kept, missed, state = _scan_run(
+                        data, run, text, rules, words, limit, room, misses, (counted, kept, missed, state)
+                    )
+            if state == FOREIGN:
+                break
+            base += step
         states[index] = state
+        counts[index, 0], counts[index, 1] = counted, kept
         if state == DONE:
             pool(model, ids, kept, unit, out, index)
-        if missed == misses.shape[0]:
-            break
-    return missed
-
-
-@compiled
-def list_tokens(
-    data: Any,
-    starts: Any,
-    rules: Any,
-    words: Any,
-    limit: Any,
-    states: Any,
-    ids: Any,
-    misses: Any,
-    counts: Any,
-) -> Any:
-    """Write the known tokens of all PENDING texts whose words are remembered.
-
-    :param ids: written: those of text i begin at 2 * starts[i] + ROOM * i.
-    :param counts: written, shape (texts, 2): tokens with unknown ones, and tokens in `ids`.
-    :return: the number of words not remembered.
-    """
-    missed = np.int64(0)
-    for index in range(states.size):
-        if states[index] != PENDING:
-            continue
-        text = (starts[index], starts[index + 1] - 1)
-        first = 2 * starts[index] + ROOM * index
-        room = ids[first : first + 2 * (starts[index + 1] - starts[index]) + ROOM]
-        counts[index, 0], counts[index, 1], missed, states[index] = scan_text(
-            data, text, rules, words, limit, room, misses, missed
-        )
         if missed == misses.shape[0]:
             break
     return missed

@@ -84,6 +84,8 @@ def cut_words(
                 if slot >= 0:
                     break
                 end -= 1
+                while scratch[end] & 0xC0 == 0x80:  # no token ends within a character
+                    end -= 1
             if slot < 0:
                 kept = id_starts[done - 1] + 1
                 ids[kept - 1] = unknown
