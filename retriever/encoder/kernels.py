@@ -54,7 +54,11 @@ def compiled(function: Any) -> Any:
 
 
 def part(function: Any) -> Any:
-    """Compile a function that only compiled code calls."""
+    """Compile a function that only compiled code calls.
+
+    Each is compiled twice, by itself and within its caller, which takes a twentieth of a second at the least
+    and is what a first call waits for; so larger functions than elsewhere are left in one piece.
+    """
     options: dict[str, Any] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return njit(nogil=True, **options)(function)
 
@@ -116,7 +120,7 @@ def find(data: Any, begin: Any, length: Any, slots: Any, keys: Any) -> Any:
 
 
 @compiled
-def remember_words(
+def remember_words(  # noqa: C901 - in one piece, see `part`
     data: Any, places: Any, ids: Any, id_starts: Any, triggers: Any, words: Any, used: Any
 ) -> Any:
     """Put words whose ids are known into the memory; False where it had no room for all.
@@ -211,7 +215,7 @@ def _begins_literal(data: Any, position: Any, text: Any, rules: Any) -> Any:
 
 
 @part
-def _scan_run(
+def _scan_run(  # noqa: C901 - in one piece, see `part`
     data: Any, run: Any, text: Any, rules: Any, words: Any, limit: Any, ids: Any, misses: Any, tally: Any
 ) -> Any:
     """Do what the short way in `encode_texts` cannot: split, search on, note what is not remembered.
@@ -301,7 +305,7 @@ def pool(model: Any, ids: Any, count: Any, unit: Any, out: Any, row: Any) -> Non
 
 
 @compiled
-def encode_texts(
+def encode_texts(  # noqa: C901 - in one piece, see `part`
     data: Any,
     starts: Any,
     rules: Any,
@@ -317,8 +321,6 @@ def encode_texts(
     out: Any,
 ) -> Any:
     """Turn all PENDING texts whose words are remembered into token ids and vectors.
-
-    One function, as numba would compile each part of it twice: by itself and within its caller.
 
     :param data: uint8, texts with READ_AHEAD bytes after them.
     :param starts: where each text begins, one byte after the end of the one before, shape (texts + 1,).

@@ -30,9 +30,9 @@ _LEARNED_OF = 8
 class Words(NamedTuple):
     """The memory's arrays.
 
-    :param slots: uint64, four a slot: word found (length, number of pieces, first token or place in `pieces`),
-        two numbers that stand for its bytes, place in `keys` or second and third token. A first number of 0
-        is an empty slot.
+    :param slots: uint64, four a slot: word found (length, number of pieces, first token or place in
+        `pieces`), two numbers that stand for its bytes, place in `keys` or second and third token. A first
+        number of 0 is an empty slot.
     :param keys: uint8: the bytes of words longer than 16.
     :param pieces: int32: the tokens of words that have many or an unknown one.
     :param unknown: id of the unknown token, -1 where there is none.
@@ -120,9 +120,7 @@ class WordMemory:
     ) -> None:
         """Put words with their tokens into the memory."""
         with self._lock:
-            if not remember_words(
-                data, places, ids, id_starts, self._rules.triggers, self.words, self._used
-            ):
+            if not remember_words(data, places, ids, id_starts, self._rules.triggers, self.words, self._used):
                 self._forget()
 
     def _ask_tokenizer(self, data: NDArray[np.uint8], misses: NDArray[np.int64]) -> None:
