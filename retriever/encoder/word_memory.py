@@ -199,7 +199,7 @@ def _vocabulary(
 
 
 def _folding(word_pieces: WordPieces) -> tuple[NDArray[np.uint16], NDArray[np.uint8], int]:
-    """Lay out what the normalizer makes of each letter; see `word_kernels.learn_words`."""
+    """Lay out what the normalizer makes of each letter; see `word_kernels.cut_words`."""
     places, folded = np.zeros(65536, dtype=np.uint16), bytearray(b"\0")
     for character, text in word_pieces.folded.items():
         places[ord(character)] = len(folded)
