@@ -12,20 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from retriever.encoder.kernels import DONE, READ_AHEAD, encode_texts, list_tokens, pool_texts
+from retriever.encoder.kernels import DONE, READ_AHEAD, ROOM, encode_texts, pool_texts
 from retriever.encoder.plain_text import find_rules
 from retriever.encoder.tokens import well_formed
-from retriever.encoder.word_kernels import byte_starts
 from retriever.encoder.word_memory import WordMemory
 
 Model = tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.int32] | None]
 
 _BLOCK_CHARACTERS = 1 << 18  # enough to forget the overhead of a call, little enough to share the work out
-_MISSES = 1 << 14
-_ROUNDS = 8  # each ends with all words it missed learnt; more happen only when the memory is too small
+_MISSES = 1 << 12  # words learnt at a time: enough to know half of what follows, few to be tried in vain
+_ROUNDS = 64  # enough for a block of nothing but new words; more would happen when the memory is too small
 _NO_LIMIT = 1 << 40
-_PADDING = " " * READ_AHEAD
-_PADDING_BYTES = _PADDING.encode()
+_PADDING = b" " * READ_AHEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +103,15 @@ class FastPath:
 
         def list_block(first: int, last: int) -> list[int]:
             block = _as_block(texts[first:last])
-            ids = np.empty(2 * len(block.data) + 128 * len(block.starts), dtype=np.int32)
+            ids = np.empty(2 * len(block.data) + ROOM * len(block.starts), dtype=np.int32)
             counts = np.zeros((last - first, 2), dtype=np.int64)
-            left = _until_known(
-                memory,
-                block,
-                lambda: list_tokens(
-                    block.data,
-                    block.starts,
-                    self._rules,
-                    memory.words,
-                    most,
-                    block.states,
-                    ids,
-                    block.misses,
-                    counts,
-                ),
-            )
+            no_vectors = np.empty((last - first, 0), dtype=np.float32)
+            left = self._run(memory, block, most, False, ids, True, counts, no_vectors)
             counted[first:last] = counts[:, 0]
             for index, (start, count) in enumerate(
                 zip(block.starts.tolist(), counts[:, 1].tolist(), strict=False)
             ):
-                tokens[first + index] = ids[2 * start + 128 * index :][:count]
+                tokens[first + index] = ids[2 * start + ROOM * index :][:count]
             return left
 
         return tokens, counted, _over_blocks(texts, threads, list_block)
@@ -135,16 +120,33 @@ class FastPath:
         self, memory: WordMemory, block: _Block, limit: int, unit: bool, out: NDArray[np.float32]
     ) -> list[int]:
         """Encode the texts of a block; return the positions of those left to the tokenizer."""
-        rules, model = self._rules, self._model
-        ids = np.empty(min(limit, block.longest) + 128, dtype=np.int32)
+        ids = np.empty(min(limit, block.longest) + ROOM, dtype=np.int32)
+        counts = np.empty((len(block.states), 2), dtype=np.int64)
+        return self._run(memory, block, limit, unit, ids, False, counts, out)
+
+    def _run(
+        self,
+        memory: WordMemory,
+        block: _Block,
+        limit: int,
+        unit: bool,
+        ids: NDArray[np.int32],
+        apart: bool,
+        counts: NDArray[np.int64],
+        out: NDArray[np.float32],
+    ) -> list[int]:
+        """Run the kernel and learn the words it missed while that is worth it; return the texts not done."""
         data, starts, states, misses = block.data, block.starts, block.states, block.misses
-        return _until_known(
-            memory,
-            block,
-            lambda: encode_texts(
-                data, starts, rules, memory.words, limit, model, unit, states, ids, misses, out
-            ),
-        )
+        rules, model = self._rules, self._model
+        for _ in range(_ROUNDS):
+            missed = encode_texts(
+                data, starts, rules, memory.words, limit, model, unit, states, ids, apart, counts, misses, out
+            )
+            if missed == 0 or not memory.learn(data, misses[:missed]):
+                break
+        if len(states) == 1:  # one query: numpy's calls would take longer than all the rest
+            return [] if states[0] == DONE else [0]
+        return np.flatnonzero(states != DONE).tolist()
 
     def pool(
         self,
@@ -156,17 +158,6 @@ class FastPath:
     ) -> None:
         """Write the vectors of texts whose known tokens are given; see `kernels.pool_texts`."""
         pool_texts(self._model, ids, starts, unit, np.asarray(rows, dtype=np.int64), out)
-
-
-def _until_known(memory: WordMemory, block: _Block, run: Callable[[], int]) -> list[int]:
-    """Run a kernel and learn the words it missed while that is worth it; return the texts not done."""
-    for _ in range(_ROUNDS):
-        missed = run()
-        if missed == 0 or not memory.learn(block.data, block.misses[:missed]):
-            break
-    if len(block.states) == 1:  # one query: numpy's calls would take longer than all the rest
-        return [] if block.states[0] == DONE else [0]
-    return np.flatnonzero(block.states != DONE).tolist()
 
 
 def _over_blocks(texts: Sequence[str], threads: int, work: Callable[[int, int], list[int]]) -> list[int]:
@@ -192,22 +183,16 @@ def _block_bounds(texts: Sequence[str]) -> list[int]:
 
 def _as_block(texts: Sequence[str]) -> _Block:
     """Return texts as bytes, nothing done with them yet."""
-    joined = "\n".join([*texts, _PADDING])
     try:
-        raw = bytearray(joined, "utf-8")  # writable: read-only arrays would be compiled for once more
+        encoded = [*map(str.encode, texts)]
     except UnicodeEncodeError:
-        texts = [well_formed(text) for text in texts]
-        joined = "\n".join([*texts, _PADDING])
-        raw = bytearray(joined, "utf-8")
-    data = np.frombuffer(raw, dtype=np.uint8)
+        encoded = [well_formed(text).encode() for text in texts]
     starts = np.zeros(len(texts) + 1, dtype=np.int64)
-    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    if joined.isascii():
-        np.cumsum(lengths + 1, out=starts[1:])
-    else:
-        byte_starts(data, lengths, starts)
+    np.cumsum(np.fromiter(map(len, encoded), dtype=np.int64, count=len(texts)) + 1, out=starts[1:])
+    encoded.append(_PADDING)
+    raw = bytearray(b"\n").join(encoded)  # writable: read-only arrays would be compiled for once more
     return _Block(
-        data=data,
+        data=np.frombuffer(raw, dtype=np.uint8),
         starts=starts,
         states=np.zeros(len(texts), dtype=np.uint8),
         misses=np.empty((min(_MISSES, len(raw)), 2), dtype=np.int64),
@@ -222,7 +207,7 @@ def _one_text(text: str) -> _Block:
     except UnicodeEncodeError:
         raw = bytearray(well_formed(text), "utf-8")
     size = len(raw)
-    raw += _PADDING_BYTES
+    raw += _PADDING
     return _Block(
         data=np.frombuffer(raw, dtype=np.uint8),
         starts=np.array((0, size + 1)),

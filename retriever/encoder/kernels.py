@@ -26,12 +26,18 @@ from retriever.encoder.vector_ops import (
 
 PENDING, DONE, FOREIGN = 0, 1, 2  # a text's state; FOREIGN goes the tokenizer's way
 READ_AHEAD = 80  # bytes that must follow the last text in `data`
+ROOM = 256  # token ids that `ids` must hold beyond those of a text
 RUN_LIMIT = 4096  # bytes; a longer unbroken run goes the tokenizer's way
 APART, SPACE = 1, 2  # what a character does to its neighbours, see plain_text.py
 
 _ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-_MASKS = np.array([2 ** (8 * size) - 1 for size in range(9)], dtype=np.uint64)  # the lowest `size` bytes
-_SIMPLE = np.uint64(1 << 31)  # the word is one known token and never part of an added one
+# Which of a word's first 8 bytes, and of its next 8, belong to it; a window holds at most 64.
+_FIRST_8, _NEXT_8 = (
+    np.array([2 ** (8 * min(max(size - before, 0), 8)) - 1 for size in range(65)], dtype=np.uint64)
+    for before in (0, 8)
+)
+_SIMPLE = np.uint64(1 << 31)  # all tokens of the word are known and in its slot, none part of an added one
+_MOST_IN_SLOT = 3  # pieces; a longer word's bytes take the place of the second and third
 _LOW_15, _LOW_16, _LOW_32 = np.uint64(0x7FFF), np.uint64(0xFFFF), np.uint64(0xFFFF_FFFF)
 _MIX_1, _MIX_2, _MIX_3 = (np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
 _0, _1, _16, _31, _32 = (np.uint64(x) for x in (0, 1, 16, 31, 32))
@@ -40,7 +46,7 @@ _0, _1, _16, _31, _32 = (np.uint64(x) for x in (0, 1, 16, 31, 32))
 def compiled(function: Any) -> Any:
     """Compile without the GIL; keep the machine code on disk where there is a place for it."""
     # Nothing here allocates; without numba's reference counts a call costs a quarter.
-    options: dict[str, Any] = {"nogil": True, "_nrt": False}
+    options: dict[str, Any] = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder can be written: every process compiles for itself
@@ -48,7 +54,11 @@ def compiled(function: Any) -> Any:
 
 
 def part(function: Any) -> Any:
-    """Compile a function that only compiled code calls."""
+    """Compile a function that only compiled code calls.
+
+    Each is compiled twice, by itself and within its caller, which takes a twentieth of a second at the least
+    and is what a first call waits for; so larger functions than elsewhere are left in one piece.
+    """
     options: dict[str, Any] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return njit(nogil=True, **options)(function)
 
@@ -56,10 +66,7 @@ def part(function: Any) -> Any:
 @part
 def _short_key(data: Any, begin: Any, length: Any) -> Any:
     """Return up to 16 bytes of a word as two numbers, zeros behind its end."""
-    return (
-        load_u64(data, begin) & _MASKS[min(length, 8)],
-        load_u64(data, begin + 8) & _MASKS[min(max(length - 8, 0), 8)],
-    )
+    return load_u64(data, begin) & _FIRST_8[length], load_u64(data, begin + 8) & _NEXT_8[length]
 
 
 @part
@@ -95,56 +102,75 @@ def same_bytes(data: Any, begin: Any, keys: Any, where: Any, length: Any) -> Any
 
 @part
 def find(data: Any, begin: Any, length: Any, slots: Any, keys: Any) -> Any:
-    """Return what is remembered of a word (never 0), or 0."""
+    """Return the slot of a word that is remembered, or -1."""
     first, second = _long_key(data, begin, length) if length > 16 else _short_key(data, begin, length)
     slot = _home(first, second, slots)
     while True:
         found = load_acquire(slots, slot)
         if found == _0:
-            return _0
+            return -1
         if (
             slots[slot + 1] == first
             and slots[slot + 2] == second
             and np.int64(found & _LOW_16) == length
             and (length <= 16 or same_bytes(data, begin, keys, np.int64(slots[slot + 3]), length))
         ):
-            return found
+            return slot
         slot = (slot + 4) & (slots.size - 1)
 
 
-@part
-def remember(
-    data: Any, begin: Any, length: Any, ids: Any, count: Any, plain: Any, words: Any, used: Any
+@compiled
+def remember_words(  # noqa: C901 - in one piece, see `part`
+    data: Any, places: Any, ids: Any, id_starts: Any, triggers: Any, words: Any, used: Any
 ) -> Any:
-    """Store a new word with its token ids; False where the memory is full. For one writer at a time.
+    """Put words whose ids are known into the memory; False where it had no room for all.
 
-    :param plain: the word cannot be part of an added token.
-    :param words: see `word_memory.Words`.
+    For one writer at a time.
+
+    :param data: bytes with the words in them, READ_AHEAD bytes behind the last.
+    :param places: begin and length of each, shape (words, 2).
+    :param ids: their token ids one after another.
+    :param id_starts: where each word's begin in `ids`, shape (words + 1,).
+    :param triggers: see `plain_text.Rules`; a word that is one such mark may be part of an added token.
+    :param words: see `word_memory.Words`; changed.
     :param used: words, bytes of long words and pieces in use; changed.
     """
     slots, keys, pieces, unknown = words
-    if used[0] * 8 >= slots.size or used[1] + length > keys.size or used[2] + count > pieces.size:
-        return False
-    first, second = _long_key(data, begin, length) if length > 16 else _short_key(data, begin, length)
-    slot = _home(first, second, slots)
-    while slots[slot] != _0:
-        slot = (slot + 4) & (slots.size - 1)
-    slots[slot + 1], slots[slot + 2] = first, second
-    if length > 16:
-        slots[slot + 3] = np.uint64(used[1])
-        for offset in range(length):
-            keys[used[1] + offset] = data[begin + offset]
-        used[1] += length
-    found = np.uint64(length) | (np.uint64(count) << _16)
-    if plain and count == 1 and ids[0] != unknown:
-        found |= _SIMPLE | (np.uint64(ids[0]) << _32)
-    else:
-        found |= np.uint64(used[2]) << _32
+    for index in range(places.shape[0]):
+        begin, length = places[index, 0], places[index, 1]
+        if length == 0 or find(data, begin, length, slots, keys) >= 0:
+            continue
+        id_start = id_starts[index]
+        count = id_starts[index + 1] - id_start
+        if used[0] * 8 >= slots.size or used[1] + length > keys.size or used[2] + count > pieces.size:
+            return False
+        first, second = _long_key(data, begin, length) if length > 16 else _short_key(data, begin, length)
+        slot = _home(first, second, slots)
+        while slots[slot] != _0:
+            slot = (slot + 4) & (slots.size - 1)
+        slots[slot + 1], slots[slot + 2] = first, second
+        most = _MOST_IN_SLOT
+        if length > 16:
+            most = 1
+            slots[slot + 3] = np.uint64(used[1])
+            for offset in range(length):
+                keys[used[1] + offset] = data[begin + offset]
+            used[1] += length
+        simple = 0 < count <= most and (length > 1 or not triggers[data[begin]])
         for offset in range(count):
-            pieces[used[2] + offset] = ids[offset]
-        used[2] += count
-    used[0] += 1
-    store_release(slots, slot, found)
+            simple = simple and ids[id_start + offset] != unknown
+        found = np.uint64(length) | (np.uint64(count) << _16)
+        if simple:
+            found |= _SIMPLE | (np.uint64(ids[id_start]) << _32)
+            for offset in range(1, count):
+                slots[slot + 3] |= np.uint64(ids[id_start + offset]) << np.uint64(32 * (offset - 1))
+        else:
+            found |= np.uint64(used[2]) << _32
+            for offset in range(count):
+                pieces[used[2] + offset] = ids[id_start + offset]
+            used[2] += count
+        used[0] += 1
+        store_release(slots, slot, found)
     return True
 
 
@@ -189,31 +215,15 @@ def _begins_literal(data: Any, position: Any, text: Any, rules: Any) -> Any:
 
 
 @part
-def _take(found: Any, words: Any, limit: Any, ids: Any, counted: Any, kept: Any) -> Any:
-    """Append a remembered word's known tokens to `ids`, as far as the limit allows."""
-    _, _, pieces, unknown = words
-    if found & _SIMPLE:
-        ids[kept] = np.int64(found >> _32)
-        return counted + 1, kept + 1
-    count = min(np.int64((found >> _16) & _LOW_15), limit - counted)
-    where = np.int64(found >> _32)
-    for offset in range(where, where + count):
-        if pieces[offset] != unknown:
-            ids[kept] = pieces[offset]
-            kept += 1
-    return counted + count, kept
-
-
-@part
-def _scan_run(
+def _scan_run(  # noqa: C901 - in one piece, see `part`
     data: Any, run: Any, text: Any, rules: Any, words: Any, limit: Any, ids: Any, misses: Any, tally: Any
 ) -> Any:
-    """Do what the short way in `scan_text` cannot: split, search on, note what is not remembered.
+    """Do what the short way in `encode_texts` cannot: split, search on, note what is not remembered.
 
     :param tally: tokens counted, tokens written, misses; and the text's state.
     :return: the new tally.
     """
-    slots, keys, _, _ = words
+    slots, keys, pieces, unknown = words
     counted, kept, missed, state = tally
     position, stop = run
     if stop - position == 1 and _begins_literal(data, position, text, rules):
@@ -222,11 +232,25 @@ def _scan_run(
         position, part_end = _next_part(data, position, stop, rules[0])
         if position == part_end:
             break
-        found = find(data, position, part_end - position, slots, keys)
-        if found != _0:
-            if kept + min(np.int64((found >> _16) & _LOW_15), limit - counted) > ids.size:
+        slot = find(data, position, part_end - position, slots, keys)
+        if slot >= 0:
+            found = slots[slot]
+            count = np.int64((found >> _16) & _LOW_15)
+            if count > limit - counted:
+                count = limit - counted
+            if kept + count > ids.size:
                 return counted, kept, missed, FOREIGN
-            counted, kept = _take(found, words, limit, ids, counted, kept)
+            counted += count
+            where = np.int64(found >> _32)
+            for offset in range(count):
+                token = where
+                if not found & _SIMPLE:
+                    token = np.int64(pieces[where + offset])
+                elif offset > 0:
+                    token = np.int64((slots[slot + 3] >> np.uint64(32 * (offset - 1))) & _LOW_32)
+                if token != unknown:
+                    ids[kept] = token
+                    kept += 1
         elif missed == misses.shape[0]:
             return limit, kept, missed, PENDING
         else:
@@ -246,77 +270,7 @@ def _run_end(data: Any, position: Any, stop: Any) -> Any:
         position += step
         if step < 64:
             break
-    return min(position, stop)
-
-
-@part
-def scan_text(
-    data: Any, text: Any, rules: Any, words: Any, limit: Any, ids: Any, misses: Any, missed: Any
-) -> Any:
-    """Turn one text into token ids.
-
-    :param data: uint8, texts with READ_AHEAD bytes after them.
-    :param text: where the text begins and ends in `data`.
-    :param rules: see `plain_text.Rules`.
-    :param words: see `word_memory.Words`.
-    :param limit: tokens after which the text is cut.
-    :param ids: written: the known tokens.
-    :param misses: written: begin and length of words that are not remembered.
-    :param missed: how many misses there are already.
-    :return: tokens counted, tokens written, misses, and the text's state.
-    """
-    slots = words[0]
-    base, stop = text
-    counted, kept, state = np.int64(0), np.int64(0), np.int64(DONE)  # else numba compiles for 0 itself
-    while base < stop and counted < limit:
-        spaces, marks = classify_window(data, base)
-        letters, step = ~(spaces | marks), np.int64(64)
-        if stop - base <= 64:
-            inner = _ALL >> np.uint64(64 - (stop - base))
-            letters, marks = letters & inner, marks & inner
-        elif letters >> np.uint64(63):
-            # The last word goes on behind the window: the next window begins with it.
-            unfinished = highest_zeros(~letters)
-            step -= unfinished
-            letters &= ~(_ALL << np.uint64(step & 63))
-            if step == 0:
-                run = (base, _run_end(data, base, stop))
-                if run[1] - base > RUN_LIMIT:
-                    return counted, kept, missed, FOREIGN
-                counted, kept, missed, state = _scan_run(
-                    data, run, text, rules, words, limit, ids, misses, (counted, kept, missed, state)
-                )
-                step, letters, marks = run[1] - base, _0, _0
-        if kept + 64 > ids.size:
-            return counted, kept, missed, FOREIGN
-        events = (letters & ~(letters << _1)) | marks
-        while events != _0 and counted < limit:
-            shift = lowest_bit(events)
-            events &= events - _1
-            position = base + shift
-            length = max(lowest_bit(~(letters >> np.uint64(shift))), 1)
-            first, second = _short_key(data, position, length)
-            slot = _home(first, second, slots)
-            found = load_acquire(slots, slot)
-            expected = np.uint64(length) | _SIMPLE | (_1 << _16)
-            if (
-                (found & _LOW_32) == expected
-                and slots[slot + 1] == first
-                and slots[slot + 2] == second
-                and length <= 16
-            ):
-                ids[kept] = np.int64(found >> _32)
-                counted += 1
-                kept += 1
-                continue
-            run = (position, position + length)
-            counted, kept, missed, state = _scan_run(
-                data, run, text, rules, words, limit, ids, misses, (counted, kept, missed, state)
-            )
-            if state == FOREIGN:
-                return counted, kept, missed, FOREIGN
-        base += step
-    return counted, kept, missed, state
+    return position if position < stop else stop
 
 
 @part
@@ -351,7 +305,7 @@ def pool(model: Any, ids: Any, count: Any, unit: Any, out: Any, row: Any) -> Non
 
 
 @compiled
-def encode_texts(
+def encode_texts(  # noqa: C901 - in one piece, see `part`
     data: Any,
     starts: Any,
     rules: Any,
@@ -361,52 +315,93 @@ def encode_texts(
     unit: Any,
     states: Any,
     ids: Any,
+    apart: Any,
+    counts: Any,
     misses: Any,
     out: Any,
 ) -> Any:
-    """Encode all PENDING texts whose words are remembered; return the number of words that are not."""
-    missed = np.int64(0)
+    """Turn all PENDING texts whose words are remembered into token ids and vectors.
+
+    :param data: uint8, texts with READ_AHEAD bytes after them.
+    :param starts: where each text begins, one byte after the end of the one before, shape (texts + 1,).
+    :param rules: see `plain_text.Rules`.
+    :param words: see `word_memory.Words`.
+    :param limit: tokens after which a text is cut.
+    :param model: see `pool`.
+    :param unit: give vectors of length 1.
+    :param states: PENDING, DONE or FOREIGN for each text; changed.
+    :param ids: written: known tokens, of one text after the other in the same place.
+    :param apart: keep all ids: those of text i begin at 2 * starts[i] + ROOM * i.
+    :param counts: written, shape (texts, 2): tokens with unknown ones, and tokens in `ids`.
+    :param misses: written: begin and length of words that are not remembered.
+    :param out: written: vectors, shape (texts, dimensions); without dimensions there are only ids.
+    :return: the number of words that are not remembered.
+    """
+    slots, missed = words[0], np.int64(0)
     for index in range(states.size):
         if states[index] != PENDING:
             continue
-        text = (starts[index], starts[index + 1] - 1)
-        _, kept, missed, state = scan_text(data, text, rules, words, limit, ids, misses, missed)
+        base, stop = starts[index], starts[index + 1] - 1
+        text, room = (base, stop), ids
+        if apart:
+            first_id = 2 * base + ROOM * index
+            room = ids[first_id : first_id + 2 * (stop - base) + ROOM]
+        counted, kept, state = np.int64(0), np.int64(0), np.int64(DONE)  # else numba compiles for 0 itself
+        while base < stop and counted < limit:
+            spaces, marks = classify_window(data, base)
+            letters, step = ~(spaces | marks), np.int64(64)
+            if stop - base <= 64:
+                inner = _ALL >> np.uint64(64 - (stop - base))
+                letters, marks = letters & inner, marks & inner
+            elif letters >> np.uint64(63):
+                # The last word goes on behind the window: the next window begins with it.
+                unfinished = highest_zeros(~letters)
+                step -= unfinished
+                letters &= ~(_ALL << np.uint64(step & 63))
+                if step == 0:
+                    step, letters, marks = _run_end(data, base, stop) - base, _ALL, _0
+            if step > RUN_LIMIT or kept + 64 * _MOST_IN_SLOT > room.size:
+                state = np.int64(FOREIGN)
+            events = (letters & ~(letters << _1)) | marks
+            while events != _0 and counted < limit and state != FOREIGN:
+                shift = lowest_bit(events)
+                events &= events - _1
+                position = base + shift
+                length = lowest_bit(~(letters >> np.uint64(shift)))
+                if length == 0:
+                    length = np.int64(1)
+                first, second = _short_key(data, position, length)
+                slot = _home(first, second, slots)
+                found = load_acquire(slots, slot)
+                if (
+                    (found & (_SIMPLE | _LOW_16)) == (np.uint64(length) | _SIMPLE)
+                    and slots[slot + 1] == first
+                    and slots[slot + 2] == second
+                    and length <= 16
+                ):
+                    # To write three and count one is faster than to guess how many there are.
+                    rest = slots[slot + 3]
+                    room[kept] = np.int64(found >> _32)
+                    room[kept + 1] = np.int64(rest & _LOW_32)
+                    room[kept + 2] = np.int64(rest >> _32)
+                    count = np.int64((found >> _16) & _LOW_15)
+                    if count > limit - counted:
+                        count = limit - counted
+                    counted += count
+                    kept += count
+                else:
+                    # Longer than a window, the word is all there is of this step.
+                    run = (position, position + (length if length < 64 else step))
+                    counted, kept, missed, state = _scan_run(
+                        data, run, text, rules, words, limit, room, misses, (counted, kept, missed, state)
+                    )
+            if state == FOREIGN:
+                break
+            base += step
         states[index] = state
+        counts[index, 0], counts[index, 1] = counted, kept
         if state == DONE:
             pool(model, ids, kept, unit, out, index)
-        if missed == misses.shape[0]:
-            break
-    return missed
-
-
-@compiled
-def list_tokens(
-    data: Any,
-    starts: Any,
-    rules: Any,
-    words: Any,
-    limit: Any,
-    states: Any,
-    ids: Any,
-    misses: Any,
-    counts: Any,
-) -> Any:
-    """Write the known tokens of all PENDING texts whose words are remembered.
-
-    :param ids: written: those of text i begin at 2 * starts[i] + 128 * i.
-    :param counts: written, shape (texts, 2): tokens with unknown ones, and tokens in `ids`.
-    :return: the number of words not remembered.
-    """
-    missed = np.int64(0)
-    for index in range(states.size):
-        if states[index] != PENDING:
-            continue
-        text = (starts[index], starts[index + 1] - 1)
-        first = 2 * starts[index] + 128 * index
-        room = ids[first : first + 2 * (starts[index + 1] - starts[index]) + 128]
-        counts[index, 0], counts[index, 1], missed, states[index] = scan_text(
-            data, text, rules, words, limit, room, misses, missed
-        )
         if missed == misses.shape[0]:
             break
     return missed

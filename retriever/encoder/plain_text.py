@@ -33,7 +33,7 @@ _EXAMINED = (
     (0x41, 0x5B),
     (0x61, 0x7B),
     (0x80, 0x250),  # Latin
-    (0x370, 0x530),  # Greek, Cyrillic
+    (0x370, 0x700),  # Greek, Cyrillic, Armenian, Hebrew, Arabic
     (0x1E00, 0x1F00),  # Latin of Vietnam and others
     (0x2000, 0x2070),  # punctuation
     (0x20A0, 0x20D0),

@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from retriever.encoder.kernels import compiled, find, part, remember, same_bytes
+from retriever.encoder.kernels import compiled, find, part, same_bytes
 
 WORDS_A_TEXT = 128  # new words given to the tokenizer in one text
 
 
 @part
-def _fold(data: Any, begin: Any, length: Any, folding: Any, scratch: Any) -> Any:
-    """Write a word as the normalizer makes it; return its bytes, 0 where it is not all letters or long."""
+def _fold(data: Any, begin: Any, length: Any, folding: Any, scratch: Any, first: Any) -> Any:
+    """Write a word as the normalizer makes it to scratch[first:].
+
+    :return: its bytes, 0 where it is not all letters or long.
+    """
     places, folded, longest = folding
     position, size = np.int64(begin), np.int64(0)
     while position < begin + length:
@@ -30,63 +33,71 @@ def _fold(data: Any, begin: Any, length: Any, folding: Any, scratch: Any) -> Any
         if count == 0 or size + count > longest:
             return 0
         for offset in range(count):
-            scratch[size + offset] = folded[place + 1 + offset]
+            scratch[first + size + offset] = folded[place + 1 + offset]
         size += count
     return size
 
 
-@part
-def _cut(scratch: Any, length: Any, vocabulary: Any, unknown: Any, ids: Any) -> Any:
-    """Cut a word greedily, the longest piece first (WordPiece); return the number of pieces."""
-    heads, tails, keys = vocabulary
-    begin, count = np.int64(0), np.int64(0)
-    while begin < length:
-        end, slots = length, heads if begin == 0 else tails
-        while True:
-            if end == begin:
-                ids[0] = unknown
-                return 1
-            found = find(scratch, begin, end - begin, slots, keys)
-            if found != np.uint64(0):
-                break
-            end -= 1
-        ids[count] = np.int64(found >> np.uint64(32))
-        count += 1
-        begin = end
-    return count
-
-
 @compiled
-def learn_words(
-    data: Any, misses: Any, vocabulary: Any, folding: Any, words: Any, used: Any, scratch: Any, ids: Any
+def cut_words(
+    data: Any,
+    misses: Any,
+    vocabulary: Any,
+    folding: Any,
+    unknown: Any,
+    scratch: Any,
+    places: Any,
+    ids: Any,
+    id_starts: Any,
 ) -> Any:
-    """Learn those of the missed words that are all letters.
+    """Cut those of the missed words that are all letters, greedily, the longest piece first (WordPiece).
 
     :param data: the bytes the misses point into.
     :param misses: begin and length of each, shape (misses, 2); those left over are moved to the front.
-    :param vocabulary: slots of pieces that begin a word, of those inside, and the keys of both.
+    :param vocabulary: slots and keys of a memory with all tokens, and the prefix of those inside a word.
     :param folding: place of each character in `folded`; there, number of bytes and bytes that the normalizer
         makes of it, 0 bytes for what is no letter; the longest word in bytes.
-    :param words: see `word_memory.Words`; changed.
-    :param used: see `kernels.remember`; changed.
-    :param scratch: uint8, at least 128 bytes.
-    :param ids: int32, at least as many as the longest word has characters.
-    :return: how many were left over, and whether the memory had room.
+    :param unknown: id of the unknown token.
+    :param scratch: uint8, the longest word with the prefix before it and READ_AHEAD bytes behind.
+    :param places: written: begin and length of the words that were cut, shape (misses, 2).
+    :param ids: written: their token ids one after another.
+    :param id_starts: written: where each word's begin in `ids`, shape (misses + 1,).
+    :return: how many were left over, and how many were cut.
     """
-    left = 0
+    slots, keys, prefix = vocabulary
+    left, done, kept = np.int64(0), np.int64(0), np.int64(0)
     for index in range(misses.shape[0]):
         begin, length = misses[index, 0], misses[index, 1]
-        if find(data, begin, length, words[0], words[1]) != np.uint64(0):
-            continue
-        size = _fold(data, begin, length, folding, scratch)
-        if size > 0:
-            count = _cut(scratch, size, vocabulary, words[3], ids)
-            if not remember(data, begin, length, ids, count, np.bool_(count > 0), words, used):
-                return left, False
-        else:
+        size = _fold(data, begin, length, folding, scratch, prefix.size)
+        if size == 0 or kept + size > ids.size:
             misses[left, 0], misses[left, 1] = begin, length
             left += 1
-    return left, True
+            continue
+        places[done, 0], places[done, 1], id_starts[done] = begin, length, kept
+        done += 1
+        first, stop = prefix.size, prefix.size + size
+        where = first
+        while where < stop:
+            end, slot = stop, np.int64(-1)
+            while end > where:
+                slot = find(scratch, first, end - first, slots, keys)
+                if slot >= 0:
+                    break
+                end -= 1
+                while scratch[end] & 0xC0 == 0x80:  # no token ends within a character
+                    end -= 1
+            if slot < 0:
+                kept = id_starts[done - 1] + 1
+                ids[kept - 1] = unknown
+                break
+            ids[kept] = np.int64(slots[slot] >> np.uint64(32))
+            kept += 1
+            # What lies before the rest of the word is done with, so that the prefix goes there.
+            where, first = end, end - prefix.size
+            for offset in range(prefix.size):
+                scratch[first + offset] = prefix[offset]
+    id_starts[done] = kept
+    return left, done
 
 
 @compiled
@@ -130,52 +141,3 @@ def gather_words(data: Any, misses: Any, separator: Any, table: Any, text: Any, 
         count += 1
         table[slot] = count
     return count, size
-
-
-@compiled
-def remember_words(
-    data: Any, places: Any, ids: Any, id_starts: Any, triggers: Any, words: Any, used: Any
-) -> Any:
-    """Put words whose ids are known into the memory; False where it had no room for all.
-
-    :param data: bytes with the words in them, READ_AHEAD bytes behind the last.
-    :param places: begin and length of each, shape (words, 2).
-    :param ids: their token ids one after another.
-    :param id_starts: where each word's begin in `ids`, shape (words + 1,).
-    :param triggers: see `plain_text.Rules`.
-    """
-    for index in range(places.shape[0]):
-        begin, length = places[index, 0], places[index, 1]
-        if length == 0 or find(data, begin, length, words[0], words[1]) != np.uint64(0):
-            continue
-        plain = np.bool_(length > 1 or not triggers[data[begin]])
-        pieces = ids[id_starts[index] :]
-        if not remember(
-            data, begin, length, pieces, id_starts[index + 1] - id_starts[index], plain, words, used
-        ):
-            return False
-    return True
-
-
-@compiled
-def byte_starts(data: Any, lengths: Any, starts: Any) -> None:
-    """Find where texts of known lengths in characters begin in UTF-8, one byte between two texts.
-
-    :param data: the texts' bytes.
-    :param lengths: characters of each text, shape (texts,).
-    :param starts: written, shape (texts + 1,).
-    """
-    position = 0
-    for index in range(lengths.size):
-        starts[index] = position
-        remaining = lengths[index]
-        while remaining > 0:
-            leads = 0
-            for offset in range(remaining):
-                leads += (data[position + offset] & 0xC0) != 0x80
-            position += remaining
-            remaining -= leads
-        while (data[position] & 0xC0) == 0x80:
-            position += 1
-        position += 1
-    starts[lengths.size] = position

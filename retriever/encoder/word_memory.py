@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from retriever.encoder.kernels import READ_AHEAD, remember_words
 from retriever.encoder.plain_text import Rules, WordPieces
 from retriever.encoder.tokens import Ids, tokenize
-from retriever.encoder.word_kernels import WORDS_A_TEXT, gather_words, learn_words, remember_words
+from retriever.encoder.word_kernels import WORDS_A_TEXT, cut_words, gather_words
 
 _LONGEST_WORD = 100  # characters; longer ones are left to the tokenizer
-_PADDING = b" " * 80  # the kernels read whole windows
+_PADDING = b" " * READ_AHEAD
 _KEY_BYTES_A_WORD = 16  # words of up to 16 bytes need none, so this is plenty
-_PIECES_A_WORD = 4  # words of one piece need none
+_PIECES_A_WORD = 4  # most words need none
 _MANY = 32  # new words at once; of fewer it does not matter how they are cut
 _LEARNED_OF = 8
 
@@ -29,10 +30,11 @@ _LEARNED_OF = 8
 class Words(NamedTuple):
     """The memory's arrays.
 
-    :param slots: uint64, four a slot: word found (length, number of pieces, token or place in `pieces`), two
-        numbers that stand for its bytes, place in `keys`. A first number of 0 is an empty slot.
+    :param slots: uint64, four a slot: word found (length, number of pieces, first token or place in
+        `pieces`), two numbers that stand for its bytes, place in `keys` or second and third token. A first
+        number of 0 is an empty slot.
     :param keys: uint8: the bytes of words longer than 16.
-    :param pieces: int32: the tokens of words that are not exactly one known token.
+    :param pieces: int32: the tokens of words that have many or an unknown one.
     :param unknown: id of the unknown token, -1 where there is none.
     """
 
@@ -83,16 +85,7 @@ class WordMemory:
         left = len(misses)
         span = int(misses[-1].sum() - misses[0, 0])
         if self._vocabulary is not None:
-            scratch, ids = (
-                np.empty(2 * _LONGEST_WORD, dtype=np.uint8),
-                np.empty(_LONGEST_WORD, dtype=np.int32),
-            )
-            with self._lock:
-                left, room = learn_words(
-                    data, misses, self._vocabulary, self._folding, self.words, self._used, scratch, ids
-                )
-                if not room:
-                    self._forget()
+            left = self._cut(data, misses, self._vocabulary)
         if left >= _MANY and 2 * int(misses[:left, 1].sum()) > span:
             with self._lock:
                 self._crowded += 1
@@ -101,6 +94,34 @@ class WordMemory:
         if left:
             self._ask_tokenizer(data, misses[:left])
         return True
+
+    def _cut(
+        self,
+        data: NDArray[np.uint8],
+        misses: NDArray[np.int64],
+        vocabulary: tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.uint8]],
+    ) -> int:
+        """Learn the words that are all letters; return how many were left, now the first of the misses."""
+        scratch = np.empty(len(vocabulary[2]) + _LONGEST_WORD + READ_AHEAD, dtype=np.uint8)
+        places, id_starts = np.empty_like(misses), np.empty(len(misses) + 1, dtype=np.int64)
+        ids = np.empty(int(misses[:, 1].sum()) + _LONGEST_WORD, dtype=np.int32)
+        left, done = cut_words(
+            data, misses, vocabulary, self._folding, self._unknown, scratch, places, ids, id_starts
+        )
+        self._remember(data, places[:done], ids, id_starts)
+        return int(left)
+
+    def _remember(
+        self,
+        data: NDArray[np.uint8],
+        places: NDArray[np.int64],
+        ids: Ids,
+        id_starts: NDArray[np.int64],
+    ) -> None:
+        """Put words with their tokens into the memory."""
+        with self._lock:
+            if not remember_words(data, places, ids, id_starts, self._rules.triggers, self.words, self._used):
+                self._forget()
 
     def _ask_tokenizer(self, data: NDArray[np.uint8], misses: NDArray[np.int64]) -> None:
         """Learn words from the tokenizer."""
@@ -119,9 +140,7 @@ class WordMemory:
             raw = text.tobytes()
             words = [raw[begin : begin + length].decode() for begin, length in places.tolist()]
             found = tokenize(self._tokenizer, words, None)
-        with self._lock:
-            if not remember_words(text, places, *found, self._rules.triggers, self.words, self._used):
-                self._forget()
+        self._remember(text, places, *found)
 
     def _tokenize_together(self, text: str, count: int) -> tuple[Ids, NDArray[np.int64]] | None:
         """Return the tokens of words with marks between: a call for each would take twice as long."""
@@ -165,45 +184,25 @@ def _empty(capacity: int, unknown: int) -> Words:
 
 def _vocabulary(
     word_pieces: WordPieces,
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]:
-    """Return the vocabulary as two memories: pieces that begin a word, and those inside one."""
-    tokens, prefix = word_pieces.vocabulary, word_pieces.prefix.encode()
-    sizes = np.fromiter((len(token.encode()) for token in tokens), dtype=np.int64, count=len(tokens))
-    starts = np.cumsum(sizes) - sizes
-    data = np.frombuffer(bytearray("".join(tokens).encode() + _PADDING), dtype=np.uint8)
-    inside = sizes >= len(prefix)
-    for offset, byte in enumerate(prefix):
-        inside &= data[starts + offset] == byte
-    ids = np.fromiter(tokens.values(), dtype=np.int32, count=len(tokens))
-    heads = np.ones_like(inside) if not prefix else ~inside
-    used = np.zeros(3, dtype=np.int64)
-    first = _empty(len(tokens) + 1, -1)
-    _fill(data, starts[heads], sizes[heads], ids[heads], first, used)
-    second = _empty(len(tokens) + 1, -1)._replace(keys=first.keys)
-    used[0] = 0
-    _fill(data, starts[inside] + len(prefix), sizes[inside] - len(prefix), ids[inside], second, used)
-    return first.slots, second.slots, first.keys
+) -> tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return all tokens as words of one piece, their keys, and the prefix of those inside a word."""
+    tokens = [token.encode() for token in word_pieces.vocabulary]
+    sizes = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
+    data = np.frombuffer(bytearray(b"".join(tokens) + _PADDING), dtype=np.uint8)
+    ids = np.fromiter(word_pieces.vocabulary.values(), dtype=np.int32, count=len(tokens))
+    places = np.column_stack((np.cumsum(sizes) - sizes, sizes))
+    words = _empty(len(tokens) + 1, -1)._replace(keys=np.zeros_like(data))  # room for every token
+    no_triggers = np.zeros(256, dtype=np.bool_)
+    id_starts = np.arange(len(ids) + 1, dtype=np.int64)
+    remember_words(data, places, ids, id_starts, no_triggers, words, np.zeros(3, dtype=np.int64))
+    return words.slots, words.keys, np.array([*word_pieces.prefix.encode()], dtype=np.uint8)
 
 
 def _folding(word_pieces: WordPieces) -> tuple[NDArray[np.uint16], NDArray[np.uint8], int]:
-    """Lay out what the normalizer makes of each letter; see `word_kernels.learn_words`."""
+    """Lay out what the normalizer makes of each letter; see `word_kernels.cut_words`."""
     places, folded = np.zeros(65536, dtype=np.uint16), bytearray(b"\0")
     for character, text in word_pieces.folded.items():
         places[ord(character)] = len(folded)
         raw = text.encode()
         folded += bytes((len(raw),)) + raw
     return places, np.frombuffer(folded, dtype=np.uint8), min(word_pieces.longest, _LONGEST_WORD)
-
-
-def _fill(
-    data: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    ids: NDArray[np.int32],
-    words: Words,
-    used: NDArray[np.int64],
-) -> None:
-    """Remember each token as a word of one piece."""
-    places = np.column_stack((starts, sizes))
-    no_triggers = np.zeros(256, dtype=np.bool_)
-    remember_words(data, places, ids, np.arange(len(ids) + 1, dtype=np.int64), no_triggers, words, used)

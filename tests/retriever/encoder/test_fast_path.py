@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from retriever.encoder.fast_path import FastPath
 from retriever.encoder.tokens import private_copy, unknown_id
@@ -45,3 +47,27 @@ def test_a_few_new_words_are_always_learned():
     path, rng = fast_path(), np.random.default_rng(2)
     for _ in range(20):
         assert not path.tokenize([" ".join(strange_words(rng, 20))], None, 1)[2]
+
+
+@pytest.mark.parametrize("prefix", ["##", "@", "añ", ""])
+def test_words_are_cut_whatever_stands_before_the_pieces_inside(prefix):
+    heads, inside = ["a", "ab", "c", "é"], ["a", "b", "bca", "é", "éc", "abcabcabcabcabcabc"]
+    names = dict.fromkeys(["[UNK]", *heads, *(prefix + piece for piece in inside)])
+    tokenizer = Tokenizer(
+        models.WordPiece(
+            {name: token for token, name in enumerate(names)},
+            unk_token="[UNK]",
+            continuing_subword_prefix=prefix,
+        )
+    )
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    encoder, rng = make_encoder(tokenizer, dimensions=16), np.random.default_rng(3)
+    texts = [" ".join("".join(rng.choice([*"abcé"], size=rng.integers(1, 40))) for _ in range(200))]
+    texts += ["a" + "abc" * 12, "abcabcabcabcabcabc", "ñaña aña"]
+    for found, encoding in zip(
+        encoder.tokenize(texts, max_length=1000),
+        encoder.tokenizer.encode_batch(texts, add_special_tokens=False),
+        strict=True,
+    ):
+        assert found.tolist() == [token for token in encoding.ids if token != 0][:1000]
