@@ -76,7 +76,7 @@ def rerank_train(
     settings = Settings(
         steps=steps, label_loss=loss.value, seed=seed,
         dev=min(300, len(lists) // 5), measure_every=max(1, steps // 5),
-        rate=5e-5, opening=0.1 if start is not None else 0.0,
+        frozen=layers is None,  # a reader that lost layers has to learn again
     )  # fmt: skip
     with _bar(f"training on {len(lists):,} lists", steps) as progress:
         done = train(

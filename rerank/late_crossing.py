@@ -15,7 +15,8 @@ from rerank.protocol import FloatArray
 from rerank.sessions import open_session
 
 READ_TOKENS = 256  # of texts of one length read in one run: a short text alone does not fill the vector units
-BLOCK_TOKENS = 2**15  # of passages whose states are held at once: 50 MB at 384 dimensions
+BLOCK_TOKENS = 2**15  # of passages whose states are held at once: 75 MB at 576 numbers a token
+PARTS = 3  # of a score
 SCORED_TOKENS = 2**11  # of the pairs scored in one run
 
 Ids = Sequence[int]
@@ -34,14 +35,13 @@ class LateCrossingModel:
         # One thread a run and a text a thread: nothing to wait for between operators.
         self._reader, self._scorer = open_session(reader, 1), open_session(scorer, 1)
         self._threads = threads
-        for graph, session, wanted in (
-            (reader, self._reader, "ids"),
-            (scorer, self._scorer, "passage_index"),
+        for graph, found, wanted in (
+            (reader, [entry.name for entry in self._reader.get_inputs()], ["ids"]),
+            (scorer, self._scorer.get_outputs()[0].shape[1:], [PARTS]),
         ):
-            inputs = {entry.name for entry in session.get_inputs()}
-            if wanted not in inputs:
+            if found != wanted:
                 raise ModelError(
-                    f"{graph!s:.200} has inputs {sorted(inputs)} and not {wanted}; fetch the model again"
+                    f"{graph!s:.200} has {found} where this version has {wanted}; fetch the model again"
                 )
 
     def logits(self, queries: Sequence[Ids], parts: Sequence[Part]) -> FloatArray:
@@ -49,9 +49,10 @@ class LateCrossingModel:
 
         :param queries: token ids, special tokens included.
         :param parts: n of them; equal ones are read once.
-        :return: float32, shape (n, 2): what pooled texts and what their tokens say; a score is their sum.
+        :return: float32, shape (n, 3): what the pooled texts say, how well the query's tokens are matched,
+            and what comparing them says; a score is their sum.
         """
-        logits = np.empty((len(parts), 2), dtype=np.float32)
+        logits = np.empty((len(parts), PARTS), dtype=np.float32)
         places: dict[tuple[int, ...], list[int]] = {}
         for place, part in enumerate(parts):
             places.setdefault(part.ids, []).append(place)
@@ -71,7 +72,7 @@ class LateCrossingModel:
         return logits
 
     def _read(self, texts: Sequence[Ids], pool: ThreadPoolExecutor) -> list[FloatArray]:
-        """States (length, hidden) of each text."""
+        """States of each text's tokens, and the tokens as they are compared: (length, hidden + view)."""
         states: list[FloatArray] = [np.empty(0, np.float32)] * len(texts)
         order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
         groups: list[list[int]] = []

@@ -43,6 +43,9 @@ class OnnxReranker:
         self.window = self._folder.window if window is None else window
         if self.window < SMALLEST_WINDOW:
             raise InvalidInputError(f"window is {window}; give at least {SMALLEST_WINDOW} tokens")
+        most = self._folder.config.get("architecture", {}).get("positions", self.window)
+        if self.window > most:
+            raise InvalidInputError(f"window is {window}; {self._folder.path} reads {most} tokens at most")
         cores = threads or usable_cores()
         self._model: LateCrossingModel | JointModel = (
             LateCrossingModel(self._folder.graph, self._folder.scorer, cores)

@@ -16,11 +16,12 @@ import torch
 from tokenizers import Tokenizer
 
 from rerank.train.checkpoint import read_checkpoint
-from rerank.train.export import export, trim_vocabulary
+from rerank.train.export import export, trim_positions, trim_vocabulary
 from rerank.train.lists import read_lists
 from rerank.train.model import Architecture, CrossEncoderModel
 
 WINDOW = 256
+POSITIONS = 384  # half as many again, for those who want a wider window
 SCRIPTS = (
     (0x0, 0x24F),
     (0x370, 0x3FF),
@@ -43,16 +44,14 @@ def readable_rows(tokenizer: Tokenizer) -> set[int]:
 
 
 def _model(training: Path | None, encoder: Path) -> tuple[CrossEncoderModel, int]:
-    """The trained model and its step; without a training the encoder, the texts meeting in the head alone."""
+    """The trained model and its step; without a training the encoder, its comparison silent."""
     if training is None:
         layers = int(json.loads((encoder / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"])
         torch.manual_seed(0)
-        return CrossEncoderModel.from_encoder(encoder, layers=tuple(range(layers)), join=layers), 0
+        return CrossEncoderModel.from_encoder(encoder, layers=tuple(range(layers))), 0
     weights, average, state = read_checkpoint(training)
     model = CrossEncoderModel(Architecture(**state["architecture"]))
     model.load_state_dict(weights | average)
-    if state["settings"]["opening"] is None:
-        model = model.kept_apart()
     return model, int(state["step"])
 
 
@@ -73,8 +72,9 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(options.encoder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    model, tokenizer = trim_vocabulary(model, tokenizer, readable_rows(tokenizer))
-    lists = [one for one in islice(read_lists(options.lists), 1000, 1400) if one.teachers]
+    model, tokenizer = trim_vocabulary(trim_positions(model, POSITIONS), tokenizer, readable_rows(tokenizer))
+    mined = (one for one in read_lists(options.lists) if one.teachers)  # passages as long as people's
+    lists = list(islice(mined, 200))
     settings = {"window": WINDOW, "num_labels": 1, "training_step": step}
     parity = export(model, tokenizer, lists, options.out, settings=settings, float32=options.float32)
     print(json.dumps(asdict(parity)))  # noqa: T201 -- the recipe's report

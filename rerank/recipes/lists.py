@@ -8,6 +8,7 @@ Negatives are mined in the pool of each source by BM25 and the teacher's vectors
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.recipes.frames import framed, read_groups
 from rerank.recipes.minimal_pairs import composed, disturbed
 from rerank.recipes.relations import bound, related
 from rerank.recipes.sources import (
@@ -34,7 +36,8 @@ from rerank.train.negatives import draw_negatives
 from rerank.train.teachers import TeacherVectors
 
 # Short lists cost a tenth of a mined one, and an order of words takes many to learn.
-COMPOSED, RELATED, BOUND, DISTURBED, SENSES = 2_400, 3_600, 600, 1_800, 900
+FRAMED, COMPOSED, RELATED, BOUND, DISTURBED, SENSES = 30_000, 3_000, 4_000, 1_500, 1_800, 900
+MINED_KEPT = 12  # of so many mined lists one: reading them is what a training takes longest for
 Vectors = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
@@ -90,6 +93,10 @@ def structure_lists(data: Path, rng: np.random.Generator) -> Iterator[RankingLis
     :param rng: draws.
     :return: lists without teacher scores; similarity has nothing to say on them.
     """
+    groups, _ = read_groups()
+    for _ in range(FRAMED):
+        sort, example = framed(groups, rng)
+        yield _one_right(*example, f"framed-{sort}")
     for _ in range(COMPOSED):
         sort, (query, passages) = composed(rng)
         yield _one_right(query, passages, f"composed-{sort}")
@@ -132,8 +139,8 @@ def _plain(scores: NDArray[Any]) -> tuple[float, ...]:
     return tuple(round(float(score), 4) for score in scores)
 
 
-def _all_lists(data: Path, vectors: Vectors, rng: np.random.Generator) -> Iterator[RankingList]:
-    """The lists of every source."""
+def _every_mined(data: Path, vectors: Vectors, rng: np.random.Generator) -> Iterator[RankingList]:
+    """The mined lists of every source."""
     for name, count in LISTS.items():
         pairs = read_pairs(data / f"{name}.jsonl.gz", count, rng)
         wider = read_pairs(data / f"{name}.jsonl.gz", POOL, rng)
@@ -141,7 +148,11 @@ def _all_lists(data: Path, vectors: Vectors, rng: np.random.Generator) -> Iterat
         yield from mined_lists(name, pairs, distractors, vectors, rng)
     for name, pairs in pairs_of_paragraphs(data / "enwiki_passages.jsonl.gz", rng).items():
         yield from mined_lists(name, pairs, [], vectors, rng)
-    yield from structure_lists(data, rng)
+
+
+def kept(one: RankingList) -> bool:
+    """Whether a mined list is among those trained on: by its query alone."""
+    return int(hashlib.md5(one.query.encode(), usedforsecurity=False).hexdigest(), 16) % MINED_KEPT == 0
 
 
 def main() -> None:
@@ -155,7 +166,9 @@ def main() -> None:
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     vectors = TeacherVectors(options.teacher, options.work)
-    lists = list(_all_lists(options.data, vectors, rng))
+    lists = [one for one in _every_mined(options.data, vectors, rng) if kept(one)]
+    rng = np.random.default_rng((options.seed, 1))  # these lists do not hang on how many were mined
+    lists += structure_lists(options.data, rng)
     shuffled = [lists[row] for row in rng.permutation(len(lists))]
     write_lists(options.out, shuffled)
     counts = Counter(one.kind for one in lists)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -62,8 +62,6 @@ def train(
     chosen = settings or Settings()
     torch.manual_seed(chosen.seed)
     model, tokenizer = start_from(Path(start), layers=layers)
-    if model.shape.join == model.shape.layers:  # the texts meet in the head alone: the body has to learn
-        chosen = replace(chosen, frozen=False, opening=0.0)
     trainer = Trainer(model, tokenizer, lists, folder / "training", chosen)
     before = {} if (folder / "training" / "latest").exists() else trainer.measure()
     after = trainer.run(progress)

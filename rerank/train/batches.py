@@ -73,8 +73,8 @@ class Collator:
     def __call__(self, lists: Sequence[RankingList]) -> Batch:
         """Put lists into tensors."""
         width = max(len(one.passages) for one in lists)
-        queries = self._ids([one.query for one in lists], self.max_query)
-        passages = self._ids([text for one in lists for text in one.passages], self.max_passage)
+        queries = self.query_ids([one.query for one in lists])
+        passages = self.passage_ids([text for one in lists for text in one.passages])
         owner = np.repeat(np.arange(len(lists)), [len(one.passages) for one in lists])
         number = np.concatenate([np.arange(len(one.passages)) for one in lists])
         chunks, order = [], []
@@ -101,6 +101,14 @@ class Collator:
             teacher=torch.from_numpy(teacher),
             taught=taught,
         )
+
+    def query_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of queries as they are read."""
+        return self._ids(texts, self.max_query)
+
+    def passage_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of passages as they are read."""
+        return self._ids(texts, self.max_passage)
 
     def _ids(self, texts: Sequence[str], limit: int) -> list[list[int]]:
         """Token ids, cut to the limit with the closing token kept."""

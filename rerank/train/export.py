@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def export(
     reader, scorer = plain if float32 else small
     onnx.save(reader, folder / GRAPHS[0])
     onnx.save(scorer, folder / SCORER)
-    tokenizer.save(str(folder / "tokenizer.json"))
+    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     config = {"format": LATE_CROSSING, "architecture": shape, **settings}
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     return parity
@@ -112,11 +112,10 @@ def measure_ranges(model: CrossEncoderModel, batches: Sequence[Batch]) -> dict[s
         return hook
 
     hooks = []
-    for place in ("lower", "upper"):
-        for number, layer in enumerate(getattr(model, place)):
-            for product in ("attention_in", "attention_out", "up", "down"):
-                watched = getattr(layer, product)
-                hooks.append(watched.register_forward_pre_hook(watch(f"{place}.{number}.{product}")))
+    for number, layer in enumerate(model.layers):
+        for product in ("attention_in", "attention_out", "up", "down"):
+            watched = getattr(layer, product)
+            hooks.append(watched.register_forward_pre_hook(watch(f"layers.{number}.{product}")))
     with torch.no_grad():
         for batch in batches:
             _torch_logits(model, batch)
@@ -152,6 +151,18 @@ def trim_vocabulary(
     small = CrossEncoderModel(model.shape.with_vocabulary(len(kept)))
     small.load_state_dict(model.state_dict() | {"words.weight": model.words.weight.detach()[rows]})
     return small, Tokenizer.from_str(json.dumps(state))
+
+
+def trim_positions(model: CrossEncoderModel, rows: int) -> CrossEncoderModel:
+    """Drop the places that no text is long enough for.
+
+    :param model: its position embedding is replaced.
+    :param rows: most tokens of a text.
+    :return: the model with so many.
+    """
+    small = CrossEncoderModel(replace(model.shape, positions=rows))
+    small.load_state_dict(model.state_dict() | {"positions.weight": model.positions.weight.detach()[:rows]})
+    return small
 
 
 def _renumber(processor: Any, number: dict[str, int]) -> None:

@@ -1,7 +1,7 @@
 """The late-crossing cross-encoder as two ONNX graphs, written node by node.
 
-The reader runs the lower layers over texts on their own; the scorer takes the states of queries and passages
-from there. Apart, a text is read once however many pairs it is in, and at its own length: no padding.
+The reader runs the encoder's layers over texts on their own; the scorer compares what was read of queries and
+passages. Apart, a text is read once however many pairs it is in, and at its own length: no padding.
 
 Written and not traced, because each layer is then a handful of onnxruntime's fused kernels and the 8-bit
 products are where they are wanted. Activations are quantized with scales measured once on training text, not
@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.train.comparison_graph import CONTRIB, compare
+
 Array = NDArray[Any]
-CONTRIB = "com.microsoft"
 OPSET = 17
 NORM_EPS = 1e-12  # BERT's
-MASKED = -1e4  # logit of padding
 STEPS = 127.0  # levels on each side of zero in 8 signed bits
 
 
@@ -52,17 +52,18 @@ def write_graphs(
     """Write the model as onnx ModelProtos.
 
     :param weights: the model's tensors by name.
-    :param shape: layers, join, hidden, heads (see `rerank.train.model.Architecture`).
+    :param shape: layers, compared, hidden, heads, view, blocks (see `rerank.train.model.Architecture`).
     :param ranges: range of each matrix product's input; None writes float32 graphs.
-    :return: the reader (input ids (texts, length), all of one length; output states (texts, length, hidden))
-        and the scorer (inputs query, query_mask, passage, passage_mask, query_index and passage_index, the
-        rows that make a pair; output logits (pairs, 2): pooled and token by token, to be added).
+    :return: the reader (input ids (texts, length), all of one length; output states (texts, length,
+        hidden + view): final states, and beside them the tokens as they are compared) and the scorer (inputs
+        query, query_mask, passage, passage_mask, query_index and passage_index, the rows that make a pair;
+        output logits (pairs, 3): pooled, token by token and compared, to be added).
     """
-    return _Writer(weights, shape, ranges).reader(), _Writer(weights, shape, ranges).scorer()
+    return GraphWriter(weights, shape, ranges).reader(), GraphWriter(weights, shape, ranges).scorer()
 
 
 @dataclass(slots=True)
-class _Writer:
+class GraphWriter:
     """Collects nodes and constants, and writes each layer of one graph."""
 
     weights: Mapping[str, Array]
@@ -73,33 +74,41 @@ class _Writer:
     count: int = 0
 
     def reader(self) -> Any:
-        """The lower layers over texts on their own."""
-        states = self._embed("ids")
-        for number in range(self.shape["join"]):
-            states = self._layer(states, None, f"lower.{number}")
+        """The layers over texts on their own."""
+        states = middle = self._embed("ids")
+        for number in range(self.shape["layers"]):
+            states = self._layer(states, f"layers.{number}")
+            if number + 1 == self.shape["compared"]:
+                middle = states
+        self.op("Concat", states, self.linear(middle, "comparison.view"), axis=-1)
         self.nodes[-1].output[0] = "states"
-        hidden = self.shape["hidden"]
-        return self._model("reader", {"ids": ("texts", "length")}, {"states": ("texts", "length", hidden)})
+        width = self.shape["hidden"] + self.shape["view"]
+        return self._model("reader", {"ids": ("texts", "length")}, {"states": ("texts", "length", width)})
 
     def scorer(self) -> Any:
-        """The upper layers over both texts of a pair, and the head."""
+        """What two texts that were read say about each other."""
         query, query_mask, passage, passage_mask = (
             self.op("Gather", name, f"{name.removesuffix('_mask')}_index", axis=0)
             for name in ("query", "query_mask", "passage", "passage_mask")
         )
-        if self.shape["layers"] > self.shape["join"]:
-            query, passage = self._together(query, query_mask, passage, passage_mask)
-        self._head(query, passage, query_mask, passage_mask)
-        hidden = self.shape["hidden"]
+        (query, query_view), (passage, passage_view) = self._halves(query), self._halves(passage)
+        similarity = self._similarity(query, passage)
+        pooled = self._pooled(query, passage, query_mask, passage_mask)
+        matched = self._matched(similarity, query_mask, passage_mask)
+        compared = compare(self, query_view, query_mask, passage_view, passage_mask, similarity)
+        last = self.axes("last", -1)
+        self.op("Concat", *(self.op("Unsqueeze", part, last) for part in (pooled, matched, compared)), axis=1)
+        self.nodes[-1].output[0] = "logits"
+        width = self.shape["hidden"] + self.shape["view"]
         inputs = {
-            "query": ("queries", "query_length", hidden),
+            "query": ("queries", "query_length", width),
             "query_mask": ("queries", "query_length"),
-            "passage": ("passages", "passage_length", hidden),
+            "passage": ("passages", "passage_length", width),
             "passage_mask": ("passages", "passage_length"),
             "query_index": ("pairs",),
             "passage_index": ("pairs",),
         }
-        return self._model("scorer", inputs, {"logits": ("pairs", 2)})
+        return self._model("scorer", inputs, {"logits": ("pairs", 3)})
 
     def _model(self, name: str, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Any:
         """The nodes and constants so far as a ModelProto."""
@@ -140,20 +149,19 @@ class _Writer:
         """Add one of the model's tensors as float32."""
         return self.const(name, self.weights[name].astype(np.float32))
 
-    def _together(self, query: str, query_mask: str, passage: str, passage_mask: str) -> tuple[str, str]:
-        """The upper layers over both texts; return the states of each."""
-        segments = self.weights["segments"].astype(np.float32)
-        query_length = self.op("Shape", query, start=1, end=2)
-        query = self.op("Add", query, self.const("segments.0", segments[0]))
-        passage = self.op("Add", passage, self.const("segments.1", segments[1]))
-        states = self.op("Concat", query, passage, axis=1)
-        mask = self.op("Concat", query_mask, passage_mask, axis=1)
-        for number in range(self.shape["layers"] - self.shape["join"]):
-            states = self._layer(states, mask, f"upper.{number}")
-        end = self.const("end", np.array([2**31], np.int64))
-        zero, axis = self.const("zero", np.array([0], np.int64)), self.const("one", np.array([1], np.int64))
-        first = self.op("Slice", states, zero, query_length, axis)
-        return first, self.op("Slice", states, query_length, end, axis)
+    def axes(self, name: str, axis: int) -> str:
+        """Add an axis as the constant that operators take it as."""
+        return self.const(name, np.array([axis], np.int64))
+
+    def linear(self, states: str, name: str, *, biased: bool = True) -> str:
+        """States times a matrix stored in 8 bits and used in 32: it is small, its input of no known range."""
+        matrix = self.weights[f"{name}.weight"].T.astype(np.float32)
+        if self.ranges is None:
+            stored = self.const(f"{name}.matrix", matrix)
+        else:
+            stored = self.op("DequantizeLinear", *self._quantized(name, matrix), axis=1)
+        product = self.op("MatMul", states, stored)
+        return self.op("Add", product, self.weight(f"{name}.bias")) if biased else product
 
     def _embed(self, ids: str) -> str:
         """Word and position embeddings, normalised; words in 8 bits, a scale a row, in the 8-bit graph."""
@@ -178,9 +186,9 @@ class _Writer:
             epsilon=NORM_EPS,
         )
 
-    def _layer(self, states: str, mask: str | None, place: str) -> str:
-        """One transformer layer; without a mask every token is attended to."""
-        mixed = self._attention(states, mask, place)
+    def _layer(self, states: str, place: str) -> str:
+        """One transformer layer."""
+        mixed = self._attention(states, place)
         states = self._add_norm(
             self._product(mixed, f"{place}.attention_out"), states, f"{place}.attention_norm"
         )
@@ -188,18 +196,13 @@ class _Writer:
         inner = self.op("FastGelu", inner, self.weight(f"{place}.up.bias"), domain=CONTRIB)
         return self._add_norm(self._product(inner, f"{place}.down"), states, f"{place}.norm")
 
-    def _attention(self, states: str, mask: str | None, place: str) -> str:
+    def _attention(self, states: str, place: str) -> str:
         """Self-attention by onnxruntime's fused kernel; the three products before it share their input."""
         name = f"{place}.attention_in"
         prepared = self._quantize(states, name) if self.ranges is not None else None
         query, key, value = (self._product(states, name, part, prepared) for part in range(3))
-        inputs = [query, key, value]
-        if mask is not None:
-            inputs += ["", self.op("Cast", mask, to=6)]
         heads = self.shape["heads"]
-        return self.op(
-            "MultiHeadAttention", *inputs, domain=CONTRIB, num_heads=heads, mask_filter_value=MASKED
-        )
+        return self.op("MultiHeadAttention", query, key, value, domain=CONTRIB, num_heads=heads)
 
     def _product(
         self,
@@ -245,61 +248,36 @@ class _Writer:
         gain, bias = self.weight(f"{norm}.weight"), self.weight(f"{norm}.bias")
         return self.op("LayerNormalization", self.op("Add", states, skip), gain, bias, epsilon=NORM_EPS)
 
-    def _head(self, query: str, passage: str, query_mask: str, passage_mask: str) -> None:
-        """Pooled cosine with the learnt correction, and weighted best matches, side by side in `logits`."""
-        query_mean, passage_mean = self._mean(query, query_mask), self._mean(passage, passage_mask)
-        last = self.const("last", np.array([-1], np.int64))
-        cosine = self.op(
-            "ReduceSum", self.op("Mul", self._unit(query_mean), self._unit(passage_mean)), last, keepdims=0
-        )
-        match = self._match(query, passage, query_mask, passage_mask)
-        first, axis = self.const("first", np.int64(0)), 1
-        features = self.op(
-            "Concat",
-            self.op("Mul", query_mean, passage_mean),
-            self.op("Abs", self.op("Sub", query_mean, passage_mean)),
-            self.op("Gather", query, first, axis=axis),
-            self.op("Gather", passage, first, axis=axis),
-            axis=1,
-        )
-        inner = self.op(
-            "Add", self.op("MatMul", features, self._stored("head_in")), self.weight("head_in.bias")
-        )
-        column = self.const("head_out.matrix", self.weights["head_out.weight"].T.astype(np.float32))
-        learnt = self.op("MatMul", self.op("Tanh", inner), column)
-        learnt = self.op("Add", self.op("Squeeze", learnt, last), self.weight("head_out.bias"))
-        pooled = self.op("Add", self.op("Mul", cosine, self.weight("cosine_scale")), learnt)
-        matched = self.op("Mul", match, self.weight("match_scale"))
-        self.op("Concat", *(self.op("Unsqueeze", part, last) for part in (pooled, matched)), axis=1)
-        self.nodes[-1].output[0] = "logits"
+    def _halves(self, read: str) -> tuple[str, str]:
+        """What the reader gave: final states, and the tokens as they are compared."""
+        split = self.const("split", np.array([self.shape["hidden"], self.shape["view"]], np.int64))
+        first = self.op("Split", read, split, axis=-1, outputs=2)
+        return first, f"{first}_1"
 
-    def _stored(self, name: str) -> str:
-        """A matrix stored in 8 bits and used in 32: the head is small, and its input has no known range."""
-        matrix = self.weights[f"{name}.weight"].T.astype(np.float32)
-        if self.ranges is None:
-            return self.const(f"{name}.matrix", matrix)
-        steps, scale = self._quantized(name, matrix)
-        return self.op("DequantizeLinear", steps, scale, axis=1)
-
-    def _match(self, query: str, passage: str, query_mask: str, passage_mask: str) -> str:
-        """Each query token's best match in the passage, weighted by what the token is worth."""
+    def _similarity(self, query: str, passage: str) -> str:
+        """Cosine of every query token and every passage token."""
         turned = self.op("Transpose", self._unit(passage), perm=[0, 2, 1])
-        similarity = self.op("MatMul", self._unit(query), turned)
-        one, last = self.const("one.float", np.float32(1)), self.const("last", np.array([-1], np.int64))
-        absent = self.op("Mul", self.op("Sub", passage_mask, one), self.const("four", np.float32(4)))
-        absent = self.op("Unsqueeze", absent, self.const("one", np.array([1], np.int64)))
-        best = self.op("ReduceMax", self.op("Add", similarity, absent), axes=[-1], keepdims=0)
-        column = self.const("term_weight.matrix", self.weights["term_weight.weight"].T.astype(np.float32))
-        weight = self.op(
-            "Add", self.op("Squeeze", self.op("MatMul", query, column), last), self.weight("term_weight.bias")
-        )
-        padding = self.op("Mul", self.op("Sub", query_mask, one), self.const("far", np.float32(-MASKED)))
-        weight = self.op("Softmax", self.op("Add", weight, padding), axis=-1)
-        return self.op("ReduceSum", self.op("Mul", best, weight), last, keepdims=0)
+        return self.op("MatMul", self._unit(query), turned)
 
-    def _mean(self, states: str, mask: str) -> str:
+    def _pooled(self, query: str, passage: str, query_mask: str, passage_mask: str) -> str:
+        """Cosine of the mean states, scaled."""
+        means = self._unit(self.mean(query, query_mask)), self._unit(self.mean(passage, passage_mask))
+        cosine = self.op("ReduceSum", self.op("Mul", *means), self.axes("last", -1), keepdims=0)
+        return self.op("Mul", cosine, self.weight("cosine_scale"))
+
+    def _matched(self, similarity: str, query_mask: str, passage_mask: str) -> str:
+        """Mean over the query's tokens of the best match in the passage, scaled."""
+        one, last = self.const("one.float", np.float32(1)), self.axes("last", -1)
+        absent = self.op("Mul", self.op("Sub", passage_mask, one), self.const("four", np.float32(4)))
+        absent = self.op("Unsqueeze", absent, self.axes("one", 1))
+        best = self.op("ReduceMax", self.op("Add", similarity, absent), axes=[-1], keepdims=0)
+        total = self.op("ReduceSum", self.op("Mul", best, query_mask), last, keepdims=0)
+        match = self.op("Div", total, self.op("ReduceSum", query_mask, last, keepdims=0))
+        return self.op("Mul", match, self.weight("match_scale"))
+
+    def mean(self, states: str, mask: str) -> str:
         """Mean over the tokens that are not padding."""
-        one, last = self.const("one", np.array([1], np.int64)), self.const("last", np.array([-1], np.int64))
+        one, last = self.axes("one", 1), self.axes("last", -1)
         total = self.op(
             "ReduceSum", self.op("Mul", states, self.op("Unsqueeze", mask, last)), one, keepdims=0
         )

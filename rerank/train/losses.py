@@ -83,3 +83,15 @@ LABEL_LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "listwise": listwise,
     "pairwise": pairwise,
 }
+
+
+def loudness(logits: Tensor, present: Tensor) -> Tensor:
+    """Variance of logits within their list: 0 where they leave its order alone.
+
+    :param logits: (lists, width).
+    :param present: 1 where there is a passage of a list that counts, alike.
+    :return: mean over those passages, a scalar; 0 where there are none.
+    """
+    count = present.sum(1, keepdim=True).clamp(min=1)
+    centred = (logits - (logits * present).sum(1, keepdim=True) / count) * present
+    return (centred**2).sum() / present.sum().clamp(min=1)

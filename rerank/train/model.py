@@ -1,11 +1,11 @@
-"""The late-crossing cross-encoder in torch: two texts apart in the lower layers, together in the upper.
+"""The late-crossing cross-encoder in torch: two texts are read apart, and then compared token by token.
 
 A sentence encoder is a good reranker already, but a plain cross-encoder made from it has to learn again,
 from labels alone, what the encoder knew: with a fresh head and [CLS] query [SEP] passage [SEP] as
-input, the pre-trained pooling is gone. Here the two texts enter as the encoder knows them, each
-with its own [CLS] and positions; the lower layers do not see across, the upper ones do (MacAvaney et al.
-2020, PreTTR; Cao et al. 2020, DeFormer). Before the first training step, with the crossing shut, the score is
-the encoder's cosine, scaled, plus a token-matching term; training opens the crossing and adds to it.
+input, the pre-trained pooling is gone. Here each text enters as the encoder knows it. Before the first
+training step the score is the encoder's cosine, scaled, plus how well each query token is matched (late
+interaction, Khattab and Zaharia 2020); training adds what a comparison of the two texts says
+(`rerank.train.comparison`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rerank.train.comparison import Comparison
+
 NORM_EPS = 1e-12  # BERT's
+COMPARED = 2 / 3  # of the layers; of six, the fourth told most about who did what to whom
 COSINE_SCALE = 20.0  # sentence-transformers' usual temperature of 0.05, as a factor
 MATCH_SCALE = 40.0  # chosen on training pairs that the bundled encoder has not seen; 20 to 60 do as well
 
@@ -29,23 +32,26 @@ class Architecture:
     """The shape of a late-crossing cross-encoder.
 
     :param layers: number of transformer layers.
-    :param join: layers before the two texts see each other.
+    :param compared: layers after which the tokens' states are compared: late enough to know a word's part in
+        its sentence, early enough not to have given it up for the sentence's meaning.
     :param hidden: width of a token's state.
     :param heads: attention heads.
     :param intermediate: width of the feed-forward layer.
     :param vocabulary: rows of the embedding matrix.
     :param positions: rows of the position matrix; no text can be longer.
-    :param head: width of the scoring layer.
+    :param view: width in which tokens are compared.
+    :param blocks: attention blocks of the comparison.
     """
 
     layers: int
-    join: int
+    compared: int
     hidden: int
     heads: int
     intermediate: int
     vocabulary: int
     positions: int
-    head: int = 384
+    view: int = 192
+    blocks: int = 2
 
     def to_dict(self) -> dict[str, int]:
         """Return the shape as plain JSON-ready values."""
@@ -84,6 +90,24 @@ class Layer(nn.Module):
         return normed
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of texts.
+
+    :param states: final states, shape (texts, length, hidden).
+    :param middle: states after the layer whose tokens are compared, alike.
+    :param mask: 1.0 on tokens, 0.0 on padding, shape (texts, length).
+    """
+
+    states: Tensor
+    middle: Tensor
+    mask: Tensor
+
+    def rows(self, index: Tensor) -> Reading:
+        """Pick texts, one as often as it is wanted."""
+        return Reading(self.states[index], self.middle[index], self.mask[index])
+
+
 class CrossEncoderModel(nn.Module):
     """Scores passages for queries; see the module's description.
 
@@ -96,26 +120,18 @@ class CrossEncoderModel(nn.Module):
         self.words = nn.Embedding(shape.vocabulary, shape.hidden)
         self.positions = nn.Embedding(shape.positions, shape.hidden)
         self.embedding_norm = nn.LayerNorm(shape.hidden, eps=NORM_EPS)
-        self.segments = nn.Parameter(torch.zeros(2, shape.hidden))
-        self.lower = nn.ModuleList(Layer(shape) for _ in range(shape.join))
-        self.upper = nn.ModuleList(Layer(shape) for _ in range(shape.layers - shape.join))
-        self.term_weight = nn.Linear(shape.hidden, 1)
-        self.head_in = nn.Linear(4 * shape.hidden, shape.head)
-        self.head_out = nn.Linear(shape.head, 1)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        self.comparison = Comparison(shape.hidden, shape.view, shape.blocks)
         self.cosine_scale = nn.Parameter(torch.tensor(COSINE_SCALE))
         self.match_scale = nn.Parameter(torch.tensor(MATCH_SCALE))
-        for layer in (self.term_weight, self.head_out):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
 
     @classmethod
-    def from_encoder(cls, folder: Path, *, layers: tuple[int, ...], join: int) -> CrossEncoderModel:
+    def from_encoder(cls, folder: Path, *, layers: tuple[int, ...]) -> CrossEncoderModel:
         """Start from a BERT-like sentence encoder.
 
         :param folder: a transformers model folder (config.json, model.safetensors).
         :param layers: which of its layers to keep, in order.
-        :param join: layers before the two texts see each other.
-        :return: a model whose score, crossing shut, is the encoder's cosine plus a token-matching term.
+        :return: a model whose score is the encoder's cosine plus a token-matching term.
         """
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         source = {
@@ -124,7 +140,7 @@ class CrossEncoderModel(nn.Module):
         }
         shape = Architecture(
             layers=len(layers),
-            join=join,
+            compared=max(1, round(len(layers) * COMPARED)),
             hidden=config["hidden_size"],
             heads=config["num_attention_heads"],
             intermediate=config["intermediate_size"],
@@ -135,27 +151,14 @@ class CrossEncoderModel(nn.Module):
         state = model.state_dict()
         state |= {
             "words.weight": source["embeddings.word_embeddings.weight"],
-            # Both texts are segment 0 to the encoder; what tells them apart is learnt where they meet.
+            # Both texts are segment 0 to the encoder.
             "positions.weight": source["embeddings.position_embeddings.weight"]
             + source["embeddings.token_type_embeddings.weight"][0],
             "embedding_norm.weight": source["embeddings.LayerNorm.weight"],
             "embedding_norm.bias": source["embeddings.LayerNorm.bias"],
         }
         for target, index in enumerate(layers):
-            place = f"lower.{target}" if target < join else f"upper.{target - join}"
-            state |= _layer_from_bert(source, index, place)
-        model.load_state_dict(state)
-        return model
-
-    def kept_apart(self) -> CrossEncoderModel:
-        """Return the same weights as a model whose texts meet in the head alone."""
-        shape = replace(self.shape, join=self.shape.layers)
-        state = self.state_dict()
-        for number in range(self.shape.join, self.shape.layers):
-            old = f"upper.{number - self.shape.join}."
-            for name in [name for name in state if name.startswith(old)]:
-                state[f"lower.{number}.{name.removeprefix(old)}"] = state.pop(name)
-        model = CrossEncoderModel(shape)
+            state |= _layer_from_bert(source, index, f"layers.{target}")
         model.load_state_dict(state)
         return model
 
@@ -165,53 +168,37 @@ class CrossEncoderModel(nn.Module):
         normed: Tensor = self.embedding_norm(states)
         return normed
 
-    def read_apart(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Run the lower layers over texts on their own: (batch, length) -> (batch, length, hidden)."""
-        states = self.embed(ids)
+    def read(self, ids: Tensor, mask: Tensor) -> Reading:
+        """Run the layers over texts on their own.
+
+        :param ids: token ids (texts, length).
+        :param mask: 1.0 on tokens, 0.0 on padding, alike.
+        :return: what was read.
+        """
+        states = middle = self.embed(ids)
         bias = _padding_bias(mask)
-        for layer in self.lower:
+        for number, layer in enumerate(self.layers, 1):
             states = layer(states, bias)
-        return states
+            if number == self.shape.compared:
+                middle = states
+        return Reading(states, middle, mask)
 
-    def read_together(
-        self,
-        query: Tensor,
-        query_mask: Tensor,
-        passage: Tensor,
-        passage_mask: Tensor,
-        crossing: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Run the upper layers, if there are any, over each query and its passage; return both parts."""
-        if not self.upper:
-            return query, passage
-        split = query.shape[1]
-        states = torch.cat([query + self.segments[0], passage + self.segments[1]], dim=1)
-        bias = _padding_bias(torch.cat([query_mask, passage_mask], dim=1))
-        if crossing is not None:
-            side = torch.arange(states.shape[1]) >= split
-            bias = bias + crossing * (side[:, None] != side[None, :]).to(bias.dtype)
-        for layer in self.upper:
-            states = layer(states, bias)
-        return states[:, :split], states[:, split:]
+    def score(self, query: Reading, passage: Reading) -> tuple[Tensor, Tensor]:
+        """Score pairs of texts that were read.
 
-    def head(self, query: Tensor, query_mask: Tensor, passage: Tensor, passage_mask: Tensor) -> Tensor:
-        """Score final states: pooled cosine, weighted best token matches, and a learnt correction."""
-        query_mean, passage_mean = _mean(query, query_mask), _mean(passage, passage_mask)
-        cosine = (functional.normalize(query_mean, dim=-1) * functional.normalize(passage_mean, dim=-1)).sum(
-            -1
-        )
-        similarity = functional.normalize(query, dim=-1) @ functional.normalize(passage, dim=-1).transpose(
-            -1, -2
-        )
-        best = (similarity + (passage_mask[:, None, :] - 1.0) * 4.0).amax(-1)
-        weight = torch.softmax(self.term_weight(query).squeeze(-1) + (query_mask - 1.0) * 1e4, -1)
-        match = (best * weight).sum(-1)
-        features = torch.cat(
-            [query_mean * passage_mean, (query_mean - passage_mean).abs(), query[:, 0], passage[:, 0]], dim=-1
-        )
-        learnt = self.head_out(torch.tanh(self.head_in(features))).squeeze(-1)
-        total: Tensor = self.cosine_scale * cosine + self.match_scale * match + learnt
-        return total
+        :param query: n readings.
+        :param passage: n readings.
+        :return: what their likeness says, pooled and by best token matches, and what their comparison says;
+            logits, shape (n,) each. A score is their sum.
+        """
+        with torch.autocast(query.states.device.type, enabled=False):  # the scales would make rounding loud
+            own, other = query.states.float(), passage.states.float()
+            pooled = (_unit(_mean(own, query.mask)) * _unit(_mean(other, passage.mask))).sum(-1)
+            similarity = _unit(own) @ _unit(other).transpose(-1, -2)
+        best = (similarity + (passage.mask[:, None, :] - 1.0) * 4.0).amax(-1)
+        match = (best * query.mask).sum(-1) / query.mask.sum(-1)
+        compared = self.comparison(query.middle, query.mask, passage.middle, passage.mask, similarity)
+        return self.cosine_scale * pooled + self.match_scale * match, compared
 
     def forward(
         self,
@@ -220,21 +207,17 @@ class CrossEncoderModel(nn.Module):
         passage_ids: Tensor,
         passage_mask: Tensor,
         query_index: Tensor,
-        crossing: Tensor | None = None,
     ) -> Tensor:
         """Score passages.
 
         :param query_ids: (q, length) token ids; query_mask (q, length) is 1.0 on tokens, 0.0 on padding.
         :param passage_ids: (n, length) token ids; passage_mask alike.
         :param query_index: (n,) row of each passage's query.
-        :param crossing: scalar added to the attention logits between the texts; None leaves them open.
         :return: logits, shape (n,).
         """
-        query = self.read_apart(query_ids, query_mask)[query_index]
-        mask = query_mask[query_index]
-        passage = self.read_apart(passage_ids, passage_mask)
-        query, passage = self.read_together(query, mask, passage, passage_mask, crossing)
-        return self.head(query.float(), mask, passage.float(), passage_mask)
+        query = self.read(query_ids, query_mask).rows(query_index)
+        alike, compared = self.score(query, self.read(passage_ids, passage_mask))
+        return alike + compared
 
 
 def _padding_bias(mask: Tensor) -> Tensor:
@@ -245,6 +228,11 @@ def _padding_bias(mask: Tensor) -> Tensor:
 def _mean(states: Tensor, mask: Tensor) -> Tensor:
     """Mean over the tokens that are not padding."""
     return (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def _unit(states: Tensor) -> Tensor:
+    """Rows scaled to length 1."""
+    return functional.normalize(states, dim=-1)
 
 
 def _layer_from_bert(source: dict[str, Tensor], index: int, place: str) -> dict[str, Tensor]:

@@ -15,8 +15,6 @@ from rerank.errors import InvalidInputError, MissingExtraError, ModelError
 from rerank.folder import LATE_CROSSING, read_folder
 from rerank.train.model import Architecture, CrossEncoderModel
 
-JOIN = 2  # layers before the texts meet: enough to know the words, early enough to compare them
-
 
 def start_from(folder: Path, *, layers: int | None = None) -> tuple[CrossEncoderModel, Tokenizer]:
     """Load the weights that a training starts from.
@@ -39,7 +37,7 @@ def start_from(folder: Path, *, layers: int | None = None) -> tuple[CrossEncoder
     every = int(config["num_hidden_layers"])
     kept = spread_layers(every, layers or every)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return CrossEncoderModel.from_encoder(folder, layers=kept, join=min(JOIN, len(kept) - 1)), tokenizer
+    return CrossEncoderModel.from_encoder(folder, layers=kept), tokenizer
 
 
 def spread_layers(every: int, kept: int) -> tuple[int, ...]:
@@ -79,9 +77,6 @@ def from_reranker(folder: Path) -> tuple[CrossEncoderModel, Tokenizer]:
     model = CrossEncoderModel(Architecture(**read.config["architecture"]))
     state = {}
     for name, old in model.state_dict().items():
-        if name == "segments" and not model.upper:
-            state[name] = old  # texts that never meet need no telling apart
-            continue
         value = _tensor(stored, name)
         if value is None or value.size != old.numel():
             raise ModelError(
@@ -101,8 +96,6 @@ def _tensor(stored: dict[str, NDArray[Any]], name: str) -> NDArray[Any] | None:
         thirds = [_tensor(stored, f"{place}.{part}.{kind}") for part in range(3)]
         found = [third for third in thirds if third is not None]
         return np.concatenate(found) if len(found) == len(thirds) else None
-    if name == "segments" and "segments.0" in stored:
-        return np.stack([stored["segments.0"], stored["segments.1"]])
     if name == "words.weight":
         return np.asarray(stored["words.steps"] * stored["words.scale"])
     place = name.removesuffix(".weight")

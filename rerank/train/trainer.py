@@ -23,11 +23,10 @@ from rerank.train import losses
 from rerank.train.batches import Batch, Collator
 from rerank.train.checkpoint import read_checkpoint, restore_optimizer, write_checkpoint
 from rerank.train.lists import RankingList
-from rerank.train.model import CrossEncoderModel
+from rerank.train.model import CrossEncoderModel, Reading
+from rerank.train.readings import Readings
 
 LOG = logging.getLogger(__name__)
-NEVER = -1e4  # attention logit across texts that stay apart
-SHUT = -8.0  # attention logit across the texts at the first step: nearly nothing passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +35,11 @@ class Settings:
 
     :param steps: optimizer steps.
     :param lists: ranking lists a step.
-    :param rate: peak learning rate of the body.
-    :param head_rate: peak learning rate of the head.
+    :param rate: peak learning rate of the reader.
+    :param head_rate: peak learning rate of the comparison.
     :param warmup: share of the steps in which the rates rise.
-    :param opening: share of the steps in which the crossing between the texts opens; None keeps it shut, so
-        that they meet in the head alone (late interaction).
-    :param frozen: keep the embeddings and the layers before the texts meet as they are.
+    :param frozen: keep the reader as it is, and train the comparison alone: every text is read once, and a
+        step costs a fraction.
     :param label_loss: "listwise" or "pairwise".
     :param teacher_loss: "divergence" or "margin".
     :param teacher_weight: of the teacher's loss beside the label's.
@@ -52,6 +50,9 @@ class Settings:
     :param max_query: tokens read of a query.
     :param max_passage: tokens read of a passage.
     :param decay: of the moving average of the weights, a step.
+    :param told_apart: beginnings of the kinds of lists whose texts are alike by construction: on them the
+        comparison is trained by itself, undisturbed by how alike the texts happen to be.
+    :param quiet_weight: of the loss that has the comparison say little on all other lists.
     :param dev: lists held out for measuring.
     :param measure_every: steps between two measurements and checkpoints.
     :param seed: order of the lists and new weights.
@@ -59,10 +60,9 @@ class Settings:
 
     steps: int = 1000
     lists: int = 16
-    rate: float = 1e-4
-    head_rate: float = 5e-4
+    rate: float = 5e-5
+    head_rate: float = 1e-3
     warmup: float = 0.05
-    opening: float | None = 0.1
     frozen: bool = True
     label_loss: str = "listwise"
     teacher_loss: str = "divergence"
@@ -74,6 +74,8 @@ class Settings:
     max_query: int = 48
     max_passage: int = 128
     decay: float = 0.995
+    told_apart: tuple[str, ...] = ()
+    quiet_weight: float = 0.0
     dev: int = 600
     measure_every: int = 200
     seed: int = 0
@@ -131,8 +133,9 @@ class Trainer:
         if self.device.type == "cpu":
             torch.set_num_threads(1)
         if self.device.type == "cuda" or shutil.which("g++") is not None:  # fusing needs a compiler
-            for layer in (*model.lower, *model.upper):
+            for layer in model.layers:
                 layer.compile(dynamic=True)
+        self._readings = self._read_once() if settings.frozen else None
         self.step = 0
 
     def run(self, progress: Callable[[int, float], None] | None = None) -> dict[str, float]:
@@ -170,7 +173,7 @@ class Trainer:
         with torch.no_grad():
             for start in range(0, len(self.dev), self.settings.lists):
                 some = self.dev[start : start + self.settings.lists]
-                logits = self._logits(self.collate(some), self._crossing()).cpu().numpy()
+                logits = torch.stack(self._logits(self.collate(some))).sum(0).cpu().numpy()
                 for one, row in zip(some, logits, strict=True):
                     gained[one.kind].append(list_ndcg(row[: len(one.labels)], one.labels))
         self._load(kept)
@@ -206,28 +209,48 @@ class Trainer:
     def _gradient(self, lists: Sequence[RankingList]) -> tuple[float, tuple[Tensor, ...]]:
         """Loss of some lists and its gradient by every trained parameter."""
         batch = self.collate(lists)
-        loss = self._loss(self._logits(batch, self._crossing()), batch)
+        told_apart = tuple(self.settings.told_apart)
+        likeness = torch.tensor([[float(not one.kind.startswith(told_apart))] for one in lists])
+        likeness = likeness.to(self.device)
+        alike, compared = self._logits(batch)
+        loss = self._loss(alike * likeness + compared, batch)
+        if self.settings.quiet_weight:
+            present = batch.present.to(self.device) * likeness
+            loss = loss + self.settings.quiet_weight * losses.loudness(compared, present)
         gradients = torch.autograd.grad(loss, list(self._trained.values()))
         return float(loss.detach()), gradients
 
-    def _logits(self, batch: Batch, crossing: Tensor | None = None) -> Tensor:
-        """Logits of a batch as a matrix, one row a list."""
-        device, model = self.device, self.model
-        flat = torch.zeros(batch.labels.numel(), device=device)
-        parts = []
-        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
-            learn_lower = torch.is_grad_enabled() and not self.settings.frozen
-            with torch.set_grad_enabled(learn_lower):
-                queries = model.read_apart(batch.query_ids.to(device), batch.query_mask.to(device))
-            for chunk in batch.chunks:
-                index, mask = chunk.query_index.to(device), chunk.passage_mask.to(device)
-                with torch.set_grad_enabled(learn_lower):
-                    passage = model.read_apart(chunk.passage_ids.to(device), mask)
-                query_mask = batch.query_mask.to(device)[index]
-                query, passage = model.read_together(queries[index], query_mask, passage, mask, crossing)
-                with torch.autocast(device.type, enabled=False):
-                    parts.append(model.head(query.float(), query_mask, passage.float(), mask))
-        return flat.index_put((batch.order.to(device),), torch.cat(parts).float()).view_as(batch.labels)
+    def _logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What likeness and what the comparison say, one row a list; their sum is the score."""
+        both = torch.zeros(2, batch.labels.numel(), device=self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
+            queries = self._read(batch.query_ids, batch.query_mask)
+            parts = [
+                self.model.score(
+                    queries.rows(chunk.query_index.to(self.device)),
+                    self._read(chunk.passage_ids, chunk.passage_mask),
+                )
+                for chunk in batch.chunks
+            ]
+        order, shape = batch.order.to(self.device), batch.labels.shape
+        alike, compared = (
+            flat.index_put((order,), torch.cat(part).float()).view(shape)
+            for flat, part in zip(both, zip(*parts, strict=True), strict=True)
+        )
+        return alike, compared
+
+    def _read(self, ids: Tensor, mask: Tensor) -> Reading:
+        """Read texts, or look up what was read."""
+        if self._readings is not None:
+            return self._readings.look_up(ids, mask)
+        return self.model.read(ids.to(self.device), mask.to(self.device))
+
+    def _read_once(self) -> Readings:
+        """Read every text there is."""
+        every = (*self.dev, *self.lists)
+        queries = self.collate.query_ids([one.query for one in every])
+        passages = self.collate.passage_ids([text for one in every for text in one.passages])
+        return Readings(self.model, [*queries, *passages], self.folder / "readings", self._pool)
 
     def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """The label's loss, the teachers' and the absolute one, weighted."""
@@ -265,14 +288,6 @@ class Trainer:
             self._ordered = (epoch, order)
         return self._ordered[1]
 
-    def _crossing(self) -> Tensor | None:
-        """How far the texts may see each other at this step; None when the crossing is open."""
-        opening = self.settings.opening
-        if opening is None:
-            return torch.tensor(NEVER, device=self.device)
-        share = 1.0 if not opening else self.step / (opening * self.settings.steps)
-        return None if share >= 1 else torch.tensor(SHUT * (1 - share), device=self.device)
-
     def _schedule(self) -> None:
         """Linear rise, then linear fall to a twentieth."""
         settings = self.settings
@@ -283,22 +298,18 @@ class Trainer:
             group["lr"] = group["peak"] * share
 
     def _freeze(self) -> None:
-        """Word embeddings never move: most rows are hardly seen; the lower layers as the settings say."""
-        frozen = ["words.", "positions.", "embedding_norm."] + (["lower."] if self.settings.frozen else [])
-        if self.settings.opening is None:
-            frozen.append("segments")  # nothing is told apart where nothing meets
+        """Word embeddings never move: most rows are hardly seen; the reader as the settings say."""
+        frozen = ["words.", "positions.", "embedding_norm."]
+        if self.settings.frozen:  # the scales belong to the reader
+            frozen += ["layers.", "cosine_scale", "match_scale"]
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not name.startswith(tuple(frozen)))
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Parameters by learning rate: the body keeps what it knows, the head starts from nothing."""
-        body = [p for name, p in self._trained.items() if name.startswith(("upper.", "lower."))]
-        scales = [p for name, p in self._trained.items() if name.endswith("_scale")]
-        head = [
-            p
-            for name, p in self._trained.items()
-            if not name.startswith(("upper.", "lower.")) and not name.endswith("_scale")
-        ]
+        """Parameters by learning rate: the reader keeps what it knows, the comparison starts from nothing."""
+        body = [p for name, p in self._trained.items() if name.startswith("layers.")]
+        head = [p for name, p in self._trained.items() if name.startswith("comparison.")]
+        scales = [p for name, p in self._trained.items() if name in ("cosine_scale", "match_scale")]
         rates = (
             (body, self.settings.rate),
             (head, self.settings.head_rate),

@@ -12,8 +12,8 @@ WORDS = (
     "red green blue cat dog bird runs sleeps sings fast slow old new house river the a of in on 1 2 3".split()
 )
 SHAPE = {
-    "layers": 3, "join": 1, "hidden": 32, "heads": 4, "intermediate": 64,
-    "vocabulary": 0, "positions": 128, "head": 16,
+    "layers": 3, "compared": 2, "hidden": 32, "heads": 4, "intermediate": 64,
+    "vocabulary": 0, "positions": 128, "view": 16, "blocks": 1,
 }  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def weights(seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """Seeded weights of a tiny late-crossing cross-encoder."""
     rng = np.random.default_rng(seed)
     shape = SHAPE | {"vocabulary": tokenizer().get_vocab_size()}
-    hidden, inner = shape["hidden"], shape["intermediate"]
+    hidden, inner, view = shape["hidden"], shape["intermediate"], shape["view"]
 
     def draw(*size: int, spread: float = 0.3) -> np.ndarray:
         return (rng.standard_normal(size) * spread).astype(np.float32)
@@ -45,33 +45,36 @@ def weights(seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     made = {
         "words.weight": draw(shape["vocabulary"], hidden, spread=1.0),
         "positions.weight": draw(shape["positions"], hidden),
-        "segments": draw(2, hidden),
-        "term_weight.weight": draw(1, hidden),
-        "term_weight.bias": draw(1),
-        "head_in.weight": draw(shape["head"], 4 * hidden),
-        "head_in.bias": draw(shape["head"]),
-        "head_out.weight": draw(1, shape["head"], spread=1.0),
-        "head_out.bias": draw(1),
+        "comparison.out.weight": draw(1, 2 * view, spread=0.05),
+        "comparison.alignment_scale": np.float32(10.0),
         "cosine_scale": np.float32(5.0),
         "match_scale": np.float32(2.0),
     }
-    places = ["lower.0", "upper.0", "upper.1"]
-    sizes = {
-        "attention_in": (3 * hidden, hidden),
-        "attention_out": (hidden, hidden),
-        "up": (inner, hidden),
-        "down": (hidden, inner),
-    }
+    places = [f"layers.{number}" for number in range(shape["layers"])]
+    linear = {"comparison.view": (view, hidden), "comparison.compare": (view, 4 * view)}
     for place in places:
-        for name, size in sizes.items():
-            made[f"{place}.{name}.weight"] = draw(*size)
-            made[f"{place}.{name}.bias"] = draw(size[0])
-    for norm in [
-        "embedding_norm",
-        *(f"{place}.{name}" for place in places for name in ("attention_norm", "norm")),
-    ]:
-        made[f"{norm}.weight"] = np.ones(hidden, np.float32)
-        made[f"{norm}.bias"] = np.zeros(hidden, np.float32)
+        linear |= {
+            f"{place}.attention_in": (3 * hidden, hidden),
+            f"{place}.attention_out": (hidden, hidden),
+            f"{place}.up": (inner, hidden),
+            f"{place}.down": (hidden, inner),
+        }
+    block = "comparison.blocks.0"
+    linear |= {
+        f"{block}.{kind}.{part}": (view, view)
+        for kind in ("own", "other")
+        for part in ("query", "key", "value", "out")
+    }
+    linear |= {f"{block}.up": (2 * view, view), f"{block}.down": (view, 2 * view)}
+    for name, size in linear.items():
+        made[f"{name}.weight"] = draw(*size)
+        made[f"{name}.bias"] = draw(size[0])
+    norms = {"embedding_norm": hidden, "comparison.norm": view}
+    norms |= {f"{place}.{name}": hidden for place in places for name in ("attention_norm", "norm")}
+    norms |= {f"{block}.{name}": view for name in ("own_norm", "other_norm", "inner_norm")}
+    for name, width in norms.items():
+        made[f"{name}.weight"] = np.ones(width, np.float32)
+        made[f"{name}.bias"] = np.zeros(width, np.float32)
     return made, shape
 
 
@@ -83,9 +86,7 @@ def reranker_folder(folder: Path, *, int8: bool = True, **config: object) -> Pat
 
     made, shape = weights()
     products = [
-        name.removesuffix(".weight")
-        for name in made
-        if name.startswith(("lower", "upper")) and "norm" not in name
+        name.removesuffix(".weight") for name in made if name.startswith("layers") and "norm" not in name
     ]
     ranges = {name: Range(-4.0, 4.0) for name in products if not name.endswith(".bias")}
     folder.mkdir(parents=True, exist_ok=True)

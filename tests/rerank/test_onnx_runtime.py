@@ -76,6 +76,13 @@ def test_is_deterministic(reranker: OnnxReranker) -> None:
     )
 
 
+def test_a_window_beyond_the_positions_is_refused(tmp_path: Path) -> None:
+    folder = reranker_folder(tmp_path / "small")
+    OnnxReranker(folder, window=128)
+    with pytest.raises(InvalidInputError, match="128 tokens at most"):
+        OnnxReranker(folder, window=129)
+
+
 def test_the_best_part_of_a_long_passage_counts(reranker: OnnxReranker) -> None:
     filler = "slow river " * 60
     long = reranker.score("red cat runs", [filler + "red cat runs fast " + filler])[0]
