@@ -45,7 +45,9 @@ class OnnxReranker:
             raise InvalidInputError(f"window is {window}; give at least {SMALLEST_WINDOW} tokens")
         most = self._folder.config.get("architecture", {}).get("positions", self.window)
         if self.window > most:
-            raise InvalidInputError(f"window is {window}; {self._folder.path} reads {most} tokens at most")
+            raise InvalidInputError(
+                f"window is {self.window}; {self._folder.path} reads {most} tokens at most"
+            )
         cores = threads or usable_cores()
         self._model: LateCrossingModel | JointModel = (
             LateCrossingModel(self._folder.graph, self._folder.scorer, cores)

@@ -66,6 +66,6 @@ def train(
     before = {} if (folder / "training" / "latest").exists() else trainer.measure()
     after = trainer.run(progress)
     trained = trainer.averaged().cpu()
-    notes = {"window": WINDOW, "num_labels": 1, "training": asdict(chosen)}
+    notes = {"window": min(WINDOW, trained.shape.positions), "num_labels": 1, "training": asdict(chosen)}
     parity = export(trained, tokenizer, list(lists), folder, settings=notes)
     return Trained(folder, before, after, parity)
