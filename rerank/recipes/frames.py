@@ -11,19 +11,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from rerank.recipes.minimal_pairs import WORDS, Example, Rng, as_sentence
-
-T = TypeVar("T")
+from rerank.recipes.minimal_pairs import SETTINGS, Example, Rng, as_sentence, one_of
+from rerank.recipes.relations import TOKENS
 
 HELD_OUT = 8  # of so many groups one is kept from training
 SAID_AGAIN = 0.3  # share of queries that are a statement, too
 SURROUNDED = 0.35  # share of passages that say something else besides
-SETTINGS: list[str] = WORDS["settings"].split("|")
-TOKENS = [f"the {word}" for word in WORDS["tokens"].split("|")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +38,17 @@ class Group:
     fillers: tuple[str, ...]
 
 
-def read_groups(folder: Path = Path(__file__).parent / "frames") -> tuple[list[Group], list[Group]]:
-    """Read every group.
+def read_groups() -> tuple[list[Group], list[Group]]:
+    """Read every group: a file of frames a sort, and what they are filled with.
 
-    :param folder: of JSON files, one a sort.
     :return: the groups to train on, and those held out.
     """
+    here = Path(__file__).parent
+    sides = json.loads((here / "fillers.json").read_text(encoding="utf-8"))
     groups = []
-    for path in sorted(folder.glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        for entry in content["groups"]:
-            fillers = tuple(content["sides"][entry["sides"]]) if entry["sides"] else ()
+    for path in sorted((here / "frames").glob("*.json")):
+        for entry in json.loads(path.read_text(encoding="utf-8")):
+            fillers = tuple(sides[entry["sides"]]) if entry["sides"] else ()
             groups.append(Group(path.stem, tuple(entry["said"]), tuple(entry["asked"]), fillers))
     held = set(range(0, len(groups), HELD_OUT))
     return [g for row, g in enumerate(groups) if row not in held], [groups[row] for row in sorted(held)]
@@ -66,13 +62,13 @@ def framed(groups: Sequence[Group], rng: Rng) -> tuple[str, Example]:
     :return: the sort, and a query with passages, the right one first.
     """
     sorts = sorted({group.sort for group in groups})
-    sort = sorts[int(rng.integers(len(sorts)))]
-    group = _one([group for group in groups if group.sort == sort], rng)
+    sort = one_of(sorts, rng)
+    group = one_of([group for group in groups if group.sort == sort], rng)
     values, exchanged = _values(group, rng)
     order = rng.permutation(len(group.said))
     said, other = group.said[order[0]], group.said[order[1]]
     again = rng.random() < SAID_AGAIN
-    asked = group.said[order[-1]] if again else _one(group.asked, rng)
+    asked = group.said[order[-1]] if again else one_of(group.asked, rng)
     right, *wrong = said.format(**values), said.format(**exchanged)
     wrong.append(other.format(**exchanged))
     passages = [as_sentence(text) for text in dict.fromkeys((right, *wrong))]
@@ -84,7 +80,7 @@ def framed(groups: Sequence[Group], rng: Rng) -> tuple[str, Example]:
 def _values(group: Group, rng: Rng) -> tuple[dict[str, str], dict[str, str]]:
     """What goes into the frames, and the same with the sides, or the numbers, exchanged."""
     low, high = (str(number) for number in rng.choice(np.arange(2, 96), 2, replace=False))
-    values = {"t": _one(TOKENS, rng), "m": low, "n": high, "a": "", "b": ""}
+    values = {"t": one_of(TOKENS, rng), "m": low, "n": high, "a": "", "b": ""}
     if group.fillers:
         first, second = rng.choice(len(group.fillers), 2, replace=False)
         values |= {"a": group.fillers[first], "b": group.fillers[second]}
@@ -95,13 +91,8 @@ def _values(group: Group, rng: Rng) -> tuple[dict[str, str], dict[str, str]]:
 
 def _surrounded(passages: Sequence[str], groups: Sequence[Group], rng: Rng) -> list[str]:
     """The passages with one more sentence before or behind, the same for all."""
-    group = _one(groups, rng)
+    group = one_of(groups, rng)
     values, _ = _values(group, rng)
-    more = as_sentence(_one(SETTINGS, rng) + _one(group.said, rng).format(**values))
+    more = as_sentence(one_of(SETTINGS, rng) + one_of(group.said, rng).format(**values))
     before = rng.random() < 0.5
     return [f"{more} {text}" if before else f"{text} {more}" for text in passages]
-
-
-def _one(values: Sequence[T], rng: Rng) -> T:
-    """One of them, drawn."""
-    return values[int(rng.integers(len(values)))]

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+T = TypeVar("T")
 Rng = np.random.Generator
 Example = tuple[str, list[str]]  # a query, and passages with the right one first
 
@@ -88,9 +90,9 @@ def composed(rng: Rng) -> tuple[str, Example]:
     :param rng: draws.
     :return: the sort, and a query with passages, the right one first.
     """
-    sort = list(FRAMES)[int(rng.integers(len(FRAMES)))]
+    sort = one_of(list(FRAMES), rng)
     query, right, wrong = FRAMES[sort](rng)
-    setting = SETTINGS[int(rng.integers(len(SETTINGS)))]
+    setting = one_of(SETTINGS, rng)
     passages = [as_sentence(setting + text) for text in (right, *wrong)]
     return sort, (query, passages)
 
@@ -100,9 +102,14 @@ def _pick(words: list[str], rng: Rng, count: int = 2) -> list[str]:
     return [words[row] for row in rng.permutation(len(words))[:count]]
 
 
-def _one(words: list[str] | tuple[str, ...], rng: Rng) -> str:
-    """One word, drawn."""
-    return words[int(rng.integers(len(words)))]
+def one_of(values: Sequence[T], rng: Rng) -> T:
+    """Draw one.
+
+    :param values: to draw from.
+    :param rng: draws.
+    :return: one of them, each as likely.
+    """
+    return values[int(rng.integers(len(values)))]
 
 
 def as_sentence(text: str) -> str:
@@ -140,13 +147,13 @@ def _flip_word(sentence: str, rng: Rng) -> str | None:
     places = [place for place, word in enumerate(words) if word in FLIP]
     if not places:
         return None
-    place = places[int(rng.integers(len(places)))]
+    place = one_of(places, rng)
     return " ".join([*words[:place], FLIP[words[place]], *words[place + 1 :]])
 
 
 def _roles(rng: Rng) -> tuple[str, str, list[str]]:
     """Who did what to whom."""
-    kind = _one(sorted(DEEDS), rng)
+    kind = one_of(sorted(DEEDS), rng)
     words = {
         "people": PEOPLE,
         "firms": FIRMS,
@@ -154,7 +161,7 @@ def _roles(rng: Rng) -> tuple[str, str, list[str]]:
         "beasts": [f"the {beast}" for beast in BEASTS],
     }[kind]
     doer, done, other = _pick(words, rng, 3)
-    past, base = _one(DEEDS[kind], rng).split(":")
+    past, base = one_of(DEEDS[kind], rng).split(":")
     participle = PASSIVE.get(past, past)
 
     def active(a: str, b: str) -> str:
@@ -165,7 +172,7 @@ def _roles(rng: Rng) -> tuple[str, str, list[str]]:
 
     say = active if rng.random() < 0.55 else passive
     who = {"people": "who", "firms": "which company", "lands": "which country", "beasts": "what animal"}[kind]
-    query = _one(
+    query = one_of(
         [f"{who} {past} {done}", f"who did {doer} {base}", active(doer, done), passive(doer, done),
          f"{who} was {participle} by {doer}", f"did {doer} {base} {done}"],
         rng,
@@ -177,14 +184,14 @@ def _roles(rng: Rng) -> tuple[str, str, list[str]]:
 def _negation(rng: Rng) -> tuple[str, str, list[str]]:
     """What holds and what does not."""
     a, b = _pick(TROUBLES, rng)
-    remedy = _one(
+    remedy = one_of(
         ["the new coating", "the treatment", "the tax", "the device", "regular training", "the law"], rng
     )
-    verb = _one(["reduce", "prevent", "cause", "affect", "explain", "increase"], rng)
-    aim = _one([a, b], rng)
+    verb = one_of(["reduce", "prevent", "cause", "affect", "explain", "increase"], rng)
+    aim = one_of([a, b], rng)
     other = b if aim == a else a
     if rng.random() < 0.5:
-        query = _one(
+        query = one_of(
             [f"what does {remedy} {verb}", f"does {remedy} {verb} {aim}", f"{remedy} can {verb} {aim}"], rng
         )
         if query.startswith("what"):
@@ -195,7 +202,7 @@ def _negation(rng: Rng) -> tuple[str, str, list[str]]:
             f"{remedy} does {verb} {aim} but not {other}",
             [f"{remedy} does {verb} {other} but not {aim}"],
         )
-    query = _one([f"{remedy} does not {verb} {aim}", f"what {remedy} fails to {verb}: {aim}",
+    query = one_of([f"{remedy} does not {verb} {aim}", f"what {remedy} fails to {verb}: {aim}",
                   f"no evidence that {remedy} can {verb} {aim}"], rng)  # fmt: skip
     return (
         query,
@@ -207,12 +214,12 @@ def _negation(rng: Rng) -> tuple[str, str, list[str]]:
 def _order(rng: Rng) -> tuple[str, str, list[str]]:
     """What came first."""
     early, late = _pick(EVENTS, rng)
-    right = _one([f"{early} took place before {late}", f"{late} took place after {early}",
+    right = one_of([f"{early} took place before {late}", f"{late} took place after {early}",
                   f"{early} was followed by {late}",
                   f"{late} came first only in plans; {early} preceded {late}",
                   f"after {early} came {late}", f"before {late} there was {early}"], rng)  # fmt: skip
     swapped = right.replace(early, "\0").replace(late, early).replace("\0", late)
-    query = _one([f"what happened after {early}", f"what came before {late}", f"{early} before {late}",
+    query = one_of([f"what happened after {early}", f"what came before {late}", f"{early} before {late}",
                   f"{late} after {early}", f"did {early} precede {late}",
                   f"{early}, then {late}"], rng)  # fmt: skip
     flipped = re.sub(
@@ -226,14 +233,16 @@ def _numbers(rng: Rng) -> tuple[str, str, list[str]]:
     x, y = (int(value) for value in rng.permutation(np.arange(2, 90))[:2])
     if rng.random() < 0.5:
         a, b = _pick(GOODS, rng)
-        place = _one(["the crate", "the shop", "the order", "the van", "the inventory"], rng)
-        query = _one([f"how many {a} in {place}: {x}", f"{x} {a} and {y} {b}", f"{place} with {x} {a}"], rng)
+        place = one_of(["the crate", "the shop", "the order", "the van", "the inventory"], rng)
+        query = one_of(
+            [f"how many {a} in {place}: {x}", f"{x} {a} and {y} {b}", f"{place} with {x} {a}"], rng
+        )
         return query, f"{place} held {x} {a} and {y} {b}", [f"{place} held {y} {a} and {x} {b}"]
-    (a, b), (unit, how) = _pick(THINGS, rng), MEASURES[int(rng.integers(len(MEASURES)))]
-    query = _one([f"{a} that is {x} {unit} {how}", f"the {a} is {x} {unit} {how}", f"{x} {unit} {a}"], rng)
+    (a, b), (unit, how) = _pick(THINGS, rng), one_of(MEASURES, rng)
+    query = one_of([f"{a} that is {x} {unit} {how}", f"the {a} is {x} {unit} {how}", f"{x} {unit} {a}"], rng)
     right = f"the {a} is {x} {unit} {how} and the {b} is {y} {unit} {how}"
     swapped = f"the {a} is {y} {unit} {how} and the {b} is {x} {unit} {how}"
-    other_unit, _ = MEASURES[int(rng.integers(len(MEASURES)))]
+    other_unit, _ = one_of(MEASURES, rng)
     wrong = [swapped] + ([right.replace(unit, other_unit)] if other_unit != unit else [])
     return query, right, wrong
 
@@ -245,8 +254,8 @@ def _cause(rng: Rng) -> tuple[str, str, list[str]]:
         "{0} leads to {1}", "{1} is caused by {0}", "{0} causes {1}", "{1} results from {0}",
         "because of {0} there is {1}", "{0} is the reason for {1}", "{1} is a consequence of {0}",
     ]  # fmt: skip
-    frame = _one(frames, rng)
-    query = _one([f"what causes {effect}", f"effects of {cause}", f"{cause} causes {effect}",
+    frame = one_of(frames, rng)
+    query = one_of([f"what causes {effect}", f"effects of {cause}", f"{cause} causes {effect}",
                   f"why is there {effect}", f"{effect} due to {cause}",
                   f"consequences of {cause}"], rng)  # fmt: skip
     return query, frame.format(cause, effect), [frame.format(effect, cause)]
@@ -257,14 +266,14 @@ def _comparison(rng: Rng) -> tuple[str, str, list[str]]:
     words = PEOPLE if rng.random() < 0.4 else [f"the {thing}" for thing in (*THINGS, *BEASTS)]
     more, less = _pick(words, rng)
     if rng.random() < 0.5:
-        up, down = _one(QUALITIES, rng).split(":")
-        right = _one([f"{more} is {up} than {less}", f"{less} is {down} than {more}"], rng)
-        query = _one([f"who is {up} than {less}", f"{more} {up} than {less}", f"is {more} {up} than {less}",
+        up, down = one_of(QUALITIES, rng).split(":")
+        right = one_of([f"{more} is {up} than {less}", f"{less} is {down} than {more}"], rng)
+        query = one_of([f"who is {up} than {less}", f"{more} {up} than {less}", f"is {more} {up} than {less}",
                       f"{less} is {down} than {more}", f"what is {down} than {more}"], rng)  # fmt: skip
     else:
-        grade = _one(GRADES, rng)
-        right = _one([f"{more} is more {grade} than {less}", f"{less} is less {grade} than {more}"], rng)
-        query = _one([f"more {grade}: {more} or {less}? {more}", f"is {more} more {grade} than {less}",
+        grade = one_of(GRADES, rng)
+        right = one_of([f"{more} is more {grade} than {less}", f"{less} is less {grade} than {more}"], rng)
+        query = one_of([f"more {grade}: {more} or {less}? {more}", f"is {more} more {grade} than {less}",
                       f"what is more {grade} than {less}",
                       f"{less} less {grade} than {more}"], rng)  # fmt: skip
     swapped = right.replace(more, "\0").replace(less, more).replace("\0", less)

@@ -22,6 +22,7 @@ from rerank.recipes.minimal_pairs import (
     Example,
     Rng,
     as_sentence,
+    one_of,
 )
 
 _RELATIONS: dict[str, list[list[str]]] = json.loads(
@@ -52,10 +53,10 @@ def related(rng: Rng) -> tuple[str, Example]:
     :param rng: draws.
     :return: the kind of its sides, and a query with passages, the right one first.
     """
-    kind, row = KINDS[int(rng.integers(len(KINDS)))]
+    kind, row = one_of(KINDS, rng)
     phrasings = _RELATIONS[kind][row]
     a, b, other = (SIDES[kind][place] for place in rng.permutation(len(SIDES[kind]))[:3])
-    thing = TOKENS[int(rng.integers(len(TOKENS)))]
+    thing = one_of(TOKENS, rng)
     said, asked, third = _three(phrasings, rng)
 
     def say(phrasing: str, first: str, second: str) -> str:
@@ -77,7 +78,7 @@ def bound(glosses: Sequence[tuple[str, str]], rng: Rng) -> Example:
     """
     (word, gloss), (other, second) = (glosses[place] for place in rng.choice(len(glosses), 2, replace=False))
     frame = ("{0} is {1}", "{0}: {1}", "{0} means {1}", "by {0} is meant {1}")[int(rng.integers(4))]
-    joined = JOINED[int(rng.integers(len(JOINED)))]
+    joined = one_of(JOINED, rng)
     query = (f"{word}, {gloss}", f"{gloss}: {word}", f"{word} in the sense of {gloss}")[int(rng.integers(3))]
     right = joined.format(frame.format(word, gloss), frame.format(other, second))
     wrong = joined.format(frame.format(other, gloss), frame.format(word, second))
@@ -88,7 +89,7 @@ def _three(phrasings: Sequence[str], rng: Rng) -> tuple[str, str, str]:
     """A phrasing for the passage, one for the query that seldom is the same, and any."""
     order = [phrasings[place] for place in rng.permutation(len(phrasings))]
     said, asked = order[0], order[0] if rng.random() < 0.15 else order[1]
-    return said, asked, phrasings[int(rng.integers(len(phrasings)))]
+    return said, asked, one_of(phrasings, rng)
 
 
 def _question(phrasing: str, kind: str, rng: Rng) -> str:

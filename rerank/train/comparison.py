@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-HEADS = 4
+from rerank.train.comparison_graph import HEADS, NORM_EPS
+
 ALIGNMENT_SCALE = 20.0  # of the similarity: nearly all of a token's weight is on its like
-NORM_EPS = 1e-5
 
 
 class Attention(nn.Module):

@@ -10,8 +10,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.index.faiss_engine import FaissEngine, one_thread
-from retriever.index.fast_scan import fast_scan
+from retriever.index.faiss_engine import one_thread
+from retriever.index.fast_scan import FastScanEngine, fast_scan
 from retriever.index.protocol import Ranked
 
 FloatArray = NDArray[np.float32]
@@ -23,7 +23,7 @@ RESCORED = (200, 300, 500, 1000, 2000, 4000)  # candidates; tuned to the recall 
 _ENCODED_AT_ONCE = 4096
 
 
-class FunnelIndex(FaissEngine):
+class FunnelIndex(FastScanEngine):
     """Codes of leading dimensions find candidates; their texts, encoded again, are scored in full.
 
     For collections that memory does not hold at 8 bits a dimension: the index keeps 64 bytes for 256 leading
@@ -38,13 +38,10 @@ class FunnelIndex(FaissEngine):
     """
 
     name = "funnel"
-    _mappable = False
 
     def __init__(self, dimensions: int, *, encode: Encode, sample: FloatArray, leading: int) -> None:
-        super().__init__(dimensions)
+        super().__init__(dimensions, leading=leading)
         self._encode = encode
-        self.leading = leading
-        self._rescored = 500
         self._trained, self._origin = fast_scan(leading)
         if len(sample):
             with one_thread():
@@ -105,14 +102,6 @@ class FunnelIndex(FaissEngine):
         """Return the memory that the index takes, in bytes a vector."""
         return self.leading / 4 + 8.0 + 9.0  # codes; the place in the cell; the passage id
 
-    def settings(self) -> dict[str, int]:
-        """Return how many candidates are scored again, and the leading dimensions."""
-        return {"rescored": self._rescored, "leading": self.leading}
-
-    def tune(self, settings: dict[str, int]) -> None:
-        """Set how many candidates are scored again."""
-        self._rescored = max(1, int(settings["rescored"]))
-
     def compact(self) -> None:
         """Close the gaps that removed vectors left; the codes are made again from the texts."""
         if not self._dead:
@@ -125,9 +114,6 @@ class FunnelIndex(FaissEngine):
         self._used, self._dead = len(self._pids), 0
         self._live = np.ones(self._used, dtype=np.bool_)
         self._index, self._mapped, self._selected = fresh, False, None
-
-    def _empty(self) -> Any:
-        return faiss.clone_index(self._trained)
 
     def _find(
         self, queries: FloatArray, k: int, selector: Any, reachable: int

@@ -10,8 +10,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.index.faiss_engine import FaissEngine, one_thread
-from retriever.index.fast_scan import fast_scan
+from retriever.index.faiss_engine import one_thread
+from retriever.index.fast_scan import FastScanEngine, fast_scan
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -27,7 +27,7 @@ class _Few:
     places: IntArray
 
 
-class RefinedIndex(FaissEngine):
+class RefinedIndex(FastScanEngine):
     """4-bit codes of leading dimensions find candidates, which 8-bit codes of all dimensions order.
 
     The scan reads an eighth of what 8 bits take, and what it blurs is made good for the candidates: a million
@@ -41,12 +41,9 @@ class RefinedIndex(FaissEngine):
     """
 
     name = "refined"
-    _mappable = False
 
     def __init__(self, dimensions: int, *, sample: FloatArray, leading: int) -> None:
-        super().__init__(dimensions)
-        self.leading = leading
-        self._rescored = 500
+        super().__init__(dimensions, leading=leading)
         scanned, self._origin = fast_scan(leading)
         cut = faiss.RemapDimensionsTransform(dimensions, leading, False)  # type: ignore[arg-type]
         precise = faiss.IndexScalarQuantizer(
@@ -72,17 +69,6 @@ class RefinedIndex(FaissEngine):
     def bytes_per_passage(self) -> float:
         """Return the memory that the index takes, in bytes a vector."""
         return self.leading / 4 + self.dimensions + 8.0 + 9.0  # codes; the place in the cell; the passage id
-
-    def settings(self) -> dict[str, int]:
-        """Return how many candidates are scored again, and the leading dimensions."""
-        return {"rescored": self._rescored, "leading": self.leading}
-
-    def tune(self, settings: dict[str, int]) -> None:
-        """Set how many candidates are scored again."""
-        self._rescored = max(1, int(settings["rescored"]))
-
-    def _empty(self) -> Any:
-        return faiss.clone_index(self._trained)
 
     def _made_selector(self, allowed: IntArray | None) -> tuple[Any, Any]:
         """Gather the codes that a narrow filter leaves: a selector is asked for every vector there is."""
