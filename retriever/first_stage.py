@@ -202,21 +202,26 @@ def _candidates(
 ) -> list[Candidate]:
     """Read the texts of the first `limit` documents and note where each stage put them."""
     rows = list(documents)[:limit]
-    contents, spans = collection.store.documents(rows), collection.store.spans(rows)
+    contents = collection.store.split_documents(rows)
     dense_ranks, lexical_ranks = _ranks(collection, found.dense), _ranks(collection, found.lexical)
     candidates = []
-    for rank, row in enumerate((row for row in rows if row in contents and row in spans), start=1):
-        place = documents[row]
-        first, of_passages = spans[row]
-        start, stop = of_passages[int(found.pids[place]) - first]
-        id, title, text, _ = contents[row]
+    places = {row: int(found.pids[documents[row]]) - contents[row].first for row in rows if row in contents}
+    # Another process may have deleted a document meanwhile, or replaced it: its passages are new ones then.
+    whole = [row for row, place in places.items() if 0 <= place < len(contents[row].spans)]
+    for rank, row in enumerate(whole, start=1):
+        place, content = documents[row], contents[row]
         dense = lexical = None
         if collection.vectors is not None:
             dense = StageScore(dense_ranks.get(row), float(found.similarities[place]))
         if collection.lexical is not None:
             lexical = StageScore(lexical_ranks.get(row), float(found.scores[place]))
         fused = StageScore(rank, float(found.fused[place]))
-        candidates.append(Candidate(id, row, title, text[start:stop], (start, stop), fused, dense, lexical))
+        span = content.spans[places[row]]
+        candidates.append(
+            Candidate(
+                content.id, row, content.title, content.text, content.metadata, span, fused, dense, lexical
+            )
+        )
     return candidates
 
 

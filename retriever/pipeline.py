@@ -336,19 +336,15 @@ class Retriever:
         order = decision.order
         if min_probability is not None:
             order = [i for i in order if probabilities.get(i, -1.0) >= min_probability]
-        documents = self._collection.store.documents([candidates[i].row for i in order[:k]])
-        # What was deleted while the cross-encoder read it is not there any more.
-        present = [i for i in order[:k] if candidates[i].row in documents]
         results = []
-        for rank, i in enumerate(present, start=1):
+        for rank, i in enumerate(order[:k], start=1):
             candidate = candidates[i]
-            _, title, text, metadata = documents[candidate.row]
             results.append(
                 SearchResult(
                     id=candidate.id,
-                    text=text,
-                    title=title,
-                    metadata=json.loads(metadata),
+                    text=candidate.text,
+                    title=candidate.title,
+                    metadata=json.loads(candidate.metadata),
                     score=float(decision.scores[i]),
                     rank=rank,
                     passage=candidate.passage,

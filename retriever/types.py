@@ -116,8 +116,9 @@ class Candidate:
     :param id: the document's id.
     :param row: the document's row in the store.
     :param title: the document's title, or "".
-    :param passage: its best passage.
-    :param span: where the passage is in the document's text, as [start, end) in characters.
+    :param text: the document's text, whole.
+    :param metadata: the document's metadata as JSON.
+    :param span: where its best passage is in the text, as [start, end) in characters.
     :param fused: rank and score in the first stage.
     :param dense: rank and score by vectors; None where they are off.
     :param lexical: rank and score by BM25; None where it is off.
@@ -126,11 +127,18 @@ class Candidate:
     id: str
     row: int
     title: str
-    passage: str
+    text: str
+    metadata: str
     span: tuple[int, int]
     fused: StageScore
     dense: StageScore | None
     lexical: StageScore | None
+
+    @property
+    def passage(self) -> str:
+        """The document's best passage."""
+        start, stop = self.span
+        return self.text[start:stop]
 
     @property
     def rerank_text(self) -> str:

@@ -22,7 +22,7 @@ from retriever.store.filters import compile_filter, field_path, field_value
 from retriever.store.passage_table import PassageTable
 from retriever.store.records import (
     Change,
-    Span,
+    SplitDocument,
     StoredDocument,
     StoredPassage,
     packed_spans,
@@ -176,12 +176,20 @@ class DocumentStore:
             )
         return id, title, text, metadata
 
-    def spans(self, rows: Sequence[int]) -> dict[int, tuple[int, tuple[Span, ...]]]:
-        """Return (id of the first passage, spans of all passages) by row of a document."""
-        query = "SELECT row, pid, passages, spans, length(text) FROM documents WHERE row IN ({})"
+    def split_documents(self, rows: Sequence[int]) -> dict[int, SplitDocument]:
+        """Return documents with their passages by row; rows deleted meanwhile are missing.
+
+        :raises CorruptCollectionError: if a document is not what was written.
+        """
+        query = (
+            "SELECT row, id, title, text, metadata, digest, pid, passages, spans FROM documents "
+            "WHERE row IN ({})"
+        )
         return {
-            row: (pid, unpacked_spans(passages, spans, length))
-            for row, pid, passages, spans, length in self._select(query, rows)
+            found[0]: SplitDocument(
+                *self._checked(found), pid, unpacked_spans(passages, spans, len(found[3]))
+            )
+            for *found, pid, passages, spans in self._select(query, rows)
         }
 
     def passage_texts(self, pids: IntArray) -> list[str]:

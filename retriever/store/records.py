@@ -25,6 +25,21 @@ class StoredDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class SplitDocument:
+    """A document as it was at one moment, with its passages.
+
+    :param first: id of the first passage; the others follow.
+    """
+
+    id: str
+    title: str
+    text: str
+    metadata: str
+    first: int
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StoredPassage:
     """A passage with its place: passage id, and [start, stop) in the characters of its document."""
 

@@ -280,6 +280,21 @@ def test_searches_agree_while_one_writes(make):
     assert len(retriever) == len(CORPUS) + 1
 
 
+def test_a_document_changed_while_the_reranker_reads_comes_back_whole(make):
+    class Meddler(OverlapReranker):
+        def score_pairs(self, pairs):
+            retriever.upsert([Document("zebra", "another text altogether", title="new", metadata={"v": 2})])
+            return super().score_pairs(pairs)
+
+    retriever = make([Document("zebra", "a zebra has stripes", title="old", metadata={"v": 1})])
+    retriever = Retriever(retriever.collection, reranker=Meddler())
+    (found,) = retriever.search("zebra")
+    assert (found.title, found.text, found.metadata) == ("old", "a zebra has stripes", {"v": 1})
+    assert found.text[slice(*found.span)] == found.passage
+    (again,) = retriever.search("another text", rerank=False)
+    assert (again.title, again.metadata) == ("new", {"v": 2})
+
+
 def test_a_closed_retriever_says_so(make):
     retriever = make()
     retriever.close()
