@@ -28,7 +28,7 @@ from retriever.errors import (
 )
 from retriever.index.protocol import VectorIndex
 from retriever.lexical.bm25_index import BM25Index
-from retriever.preparation import BATCH, Preparation, Prepared, select, stored
+from retriever.preparation import BATCH, Preparation, Prepared, select
 from retriever.read_write_lock import ReadWriteLock
 from retriever.store.derived_files import read_derived, write_derived
 from retriever.store.document_store import DocumentStore
@@ -40,9 +40,9 @@ from retriever.store.manifest import (
     write_manifest,
 )
 from retriever.store.passage_table import PassageTable
-from retriever.store.records import Change
+from retriever.store.records import Change, StoredDocument
 from retriever.store.seal import break_seal, check_seal, check_segments, write_seal
-from retriever.types import Document, Filter, WriteSummary
+from retriever.types import Filter, WriteSummary
 from retriever.write_stream import write_stream
 
 Progress = Callable[[int, int | None], None]
@@ -236,7 +236,7 @@ class Collection:
 
     def write(
         self,
-        docs: Iterable[Document],
+        docs: Iterable[StoredDocument],
         *,
         replace: bool,
         total: int | None = None,
@@ -266,10 +266,10 @@ class Collection:
         self.settle()
         return summary
 
-    def check_new(self, docs: Sequence[Document]) -> None:
+    def check_new(self, docs: Sequence[StoredDocument]) -> None:
         """Raise DuplicateIdError if any id is given twice or exists, before anything is written."""
         self._check_open()
-        select([stored(doc) for doc in docs], self.store.digests([doc.id for doc in docs]), replace=False)
+        select(docs, self.store.digests([doc.id for doc in docs]), replace=False)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete documents in one transaction; return how many there were."""
@@ -298,12 +298,10 @@ class Collection:
             self._commit_in_time()
         return len(found)
 
-    def _prepare(self, docs: Sequence[Document], replace: bool) -> Prepared:
+    def _prepare(self, docs: Sequence[StoredDocument], replace: bool) -> Prepared:
         """Split and encode; what is there already as given is left out before that where it is likely."""
-        documents = [stored(doc) for doc in docs]
-        if replace:
-            documents = select(documents, self.store.digests([doc.id for doc in documents]), replace=True)
-        return self._preparation.prepare(documents, given=len(docs))
+        left = select(docs, self.store.digests([doc.id for doc in docs]), replace=True) if replace else docs
+        return self._preparation.prepare(left, given=len(docs))
 
     def _write_prepared(self, batch: Prepared, *, replace: bool) -> WriteSummary:
         """Change the store and both indexes at once."""

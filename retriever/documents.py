@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from retriever.errors import InvalidInputError, InvalidTypeError
-from retriever.store.content_id import content_id
+from retriever.store.content_id import content_digest, content_id
+from retriever.store.records import StoredDocument
 from retriever.types import Document
 
 DocumentLike = str | tuple[str, str] | Mapping[str, Any] | Document
@@ -26,18 +27,37 @@ def to_documents(docs: Iterable[DocumentLike]) -> Iterator[Document]:
     :raises InvalidTypeError: if `docs` is no iterable of these.
     :raises InvalidInputError: if a document cannot be stored; the message says which and why.
     """
+    for position, doc in enumerate(_iterable(docs)):
+        document = _convert(doc, position)
+        _checked_metadata(document, position)
+        yield document
+
+
+def to_stored(docs: Iterable[DocumentLike]) -> Iterator[StoredDocument]:
+    """Validate documents one after another, as `to_documents` does, and make of each what the database keeps.
+
+    :return: the documents, each in one passage.
+    """
+    for position, doc in enumerate(_iterable(docs)):
+        document = _convert(doc, position)
+        metadata = _checked_metadata(document, position)
+        digest = content_digest(document.title, document.text, metadata)
+        spans = ((0, len(document.text)),)
+        yield StoredDocument(document.id, document.title, document.text, metadata, digest, spans)
+
+
+def _iterable(docs: Iterable[DocumentLike]) -> Iterable[DocumentLike]:
+    """Refuse what is no iterable of documents."""
     if isinstance(docs, str | bytes | Mapping | Document) or not isinstance(docs, Iterable):
         raise InvalidTypeError(
             f"docs must be an iterable of documents, not one {type(docs).__name__}; "
             "put a single document in a list"
         )
-    for position, doc in enumerate(docs):
-        yield to_document(doc, position)
+    return docs
 
 
-def to_document(doc: DocumentLike, position: int = 0) -> Document:
-    """Validate one document; `position` is its place in the input, for messages."""
-    document = _convert(doc, position)
+def _checked_metadata(document: Document, position: int) -> str:
+    """Validate one document and return its metadata as JSON; `position` is its place, for messages."""
     id, title, text = document.id, document.title, document.text
     # The messages are made only where they are needed: they take longer than the checks.
     if not (_is_text(id) and _is_text(title) and _is_text(text)):
@@ -49,8 +69,7 @@ def to_document(doc: DocumentLike, position: int = 0) -> Document:
         raise InvalidInputError(f"document {position} has an empty id; leave the id out to have one made")
     if not (text.strip() or title.strip()):
         raise InvalidInputError(f"document {position} ({id!r}) has no text; leave it out or give it a text")
-    metadata_json(document)
-    return document
+    return metadata_json(document)
 
 
 def metadata_json(document: Document) -> str:

@@ -24,7 +24,7 @@ from retriever.arguments import check_count, check_number, check_query
 from retriever.collection import Collection, Progress
 from retriever.collection_info import CollectionInfo
 from retriever.config import RetrieverConfig
-from retriever.documents import DocumentLike, size_of, to_documents
+from retriever.documents import DocumentLike, size_of, to_stored
 from retriever.encoder import StaticEncoder
 from retriever.errors import (
     DocumentNotFoundError,
@@ -42,6 +42,7 @@ from retriever.second_stage import (
     score_in_time,
     stopping_rule,
 )
+from retriever.store.records import StoredDocument
 from retriever.types import (
     Candidate,
     Depth,
@@ -118,7 +119,7 @@ class Retriever:
         """
         config = _checked_config(config)
         total = size_of(docs)
-        documents = to_documents(docs)
+        documents = to_stored(docs)
         # What is in memory anyway is checked as a whole before the first write.
         first = list(documents) if total is not None else list(islice(documents, 1))
         if not first:
@@ -365,7 +366,7 @@ class Retriever:
         :param docs: as for `from_corpus`.
         :raises DuplicateIdError: if an id is given twice or exists; nothing is written then.
         """
-        documents = list(to_documents(docs))
+        documents = list(to_stored(docs))
         self._collection.check_new(documents)
         return self._collection.write(documents, replace=False, total=len(documents), progress=progress)
 
@@ -375,9 +376,7 @@ class Retriever:
         :param docs: as for `from_corpus`; a generator is read in batches, each one transaction.
         :return: how many were added, updated and left alone.
         """
-        return self._collection.write(
-            to_documents(docs), replace=True, total=size_of(docs), progress=progress
-        )
+        return self._collection.write(to_stored(docs), replace=True, total=size_of(docs), progress=progress)
 
     def delete(self, ids: Sequence[str] | None = None, *, filter: Filter | None = None) -> int:
         """Delete documents by id, or all whose metadata passes a filter, in one transaction.
@@ -529,6 +528,6 @@ def _checked_config(config: RetrieverConfig | None) -> RetrieverConfig:
     return config
 
 
-def _chain(first: list[Document], rest: Iterator[Document]) -> Iterator[Document]:
+def _chain(first: list[StoredDocument], rest: Iterator[StoredDocument]) -> Iterator[StoredDocument]:
     yield from first
     yield from rest

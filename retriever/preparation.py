@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.config import RetrieverConfig
-from retriever.documents import metadata_json
 from retriever.encoder import StaticEncoder
 from retriever.errors import DuplicateIdError
 from retriever.ingest.splitting import Splitter
-from retriever.store.content_id import content_digest, content_id
+from retriever.store.content_id import content_id
 from retriever.store.records import StoredDocument
-from retriever.types import Document
 
 FloatArray = NDArray[np.float32]
 
@@ -102,13 +100,6 @@ class Preparation:
         return split
 
 
-def stored(doc: Document) -> StoredDocument:
-    """Return a document as the database keeps it, in one passage."""
-    metadata = metadata_json(doc)
-    digest = content_digest(doc.title, doc.text, metadata)
-    return StoredDocument(doc.id, doc.title, doc.text, metadata, digest, ((0, len(doc.text)),))
-
-
 def select(
     docs: Sequence[StoredDocument], existing: Mapping[str, bytes], *, replace: bool
 ) -> list[StoredDocument]:
@@ -140,9 +131,9 @@ def select(
     return list(chosen.values())
 
 
-def batches(docs: Iterable[Document]) -> Iterator[list[Document]]:
+def batches(docs: Iterable[StoredDocument]) -> Iterator[list[StoredDocument]]:
     """Yield documents by the batch, a smaller one where they come slowly."""
-    batch: list[Document] = []
+    batch: list[StoredDocument] = []
     started = time.monotonic()
     for doc in docs:
         batch.append(doc)

@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from retriever.preparation import Prepared, batches
-from retriever.types import Document, WriteSummary
+from retriever.store.records import StoredDocument
+from retriever.types import WriteSummary
 
 _AHEAD = 3  # batches read before the first of them is written; more would only take memory
 
 
 def write_stream(
-    docs: Iterable[Document],
+    docs: Iterable[StoredDocument],
     *,
-    prepare: Callable[[Sequence[Document]], Prepared],
+    prepare: Callable[[Sequence[StoredDocument]], Prepared],
     write: Callable[[Prepared], WriteSummary],
     done: Callable[[int], None],
 ) -> WriteSummary:
