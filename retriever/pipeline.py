@@ -17,8 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.budget import CostModel
-from rerank.calibration import Calibration
-from rerank.early_stopping import StoppingRule
 from rerank.protocol import Reranker
 from retriever.arguments import check_count, check_number, check_query
 from retriever.collection import Collection, Progress
@@ -34,12 +32,12 @@ from retriever.errors import (
 from retriever.first_stage import first_stage
 from retriever.loading import load_encoder, load_reranker
 from retriever.second_stage import (
-    Decision,
     calibration_of,
     decide,
     greatest_depth,
+    results_of,
     score_all,
-    score_in_time,
+    score_until,
     stopping_rule,
 )
 from retriever.store.records import StoredDocument
@@ -51,7 +49,6 @@ from retriever.types import (
     SearchOptions,
     SearchResult,
     SearchTimings,
-    StageScores,
     WriteSummary,
 )
 
@@ -292,71 +289,17 @@ class Retriever:
                 stopping_rule(candidates, k, weight, reranker) if depth == "auto" else None
                 for candidates in short
             ]
-            logits = self._score_until(ends, reranker, queries, short, rules)
+            logits = score_until(ends, reranker, queries, short, rules, self._cost)
         scored_at = time.perf_counter()
         decisions = [decide(*pair, weight) for pair in zip(found, logits, strict=True)]
         results = [
-            self._results(candidates, decision, calibration, k, min_probability)
+            results_of(candidates, decision, calibration, k, min_probability)
             for candidates, decision in zip(found, decisions, strict=True)
         ]
         timings = SearchTimings(
             (found_at - started) * 1e3, (scored_at - found_at) * 1e3, sum(len(scores) for scores in logits)
         )
         return results, timings
-
-    def _score_until(
-        self,
-        ends: float,
-        reranker: Reranker,
-        queries: Sequence[str],
-        found: Sequence[Sequence[Candidate]],
-        rules: Sequence[StoppingRule | None],
-    ) -> list[FloatArray]:
-        """Score until a moment of the performance counter; each query gets an equal share of what is left."""
-        logits = []
-        for position, (query, candidates, rule) in enumerate(zip(queries, found, rules, strict=True)):
-            left_ms = (ends - time.perf_counter()) * 1e3 / (len(queries) - position)
-            logits.append(
-                score_in_time(reranker, query, candidates, left_ms=left_ms, cost=self._cost, rule=rule)
-            )
-        return logits
-
-    def _results(
-        self,
-        candidates: list[Candidate],
-        decision: Decision,
-        calibration: Calibration | None,
-        k: int,
-        min_probability: float | None,
-    ) -> list[SearchResult]:
-        """Cut to k and fill in the documents."""
-        probabilities: dict[int, float] = {}
-        if calibration is not None:
-            for i, stage in decision.reranked.items():
-                probabilities[i] = float(calibration.probability(stage.score))
-        order = decision.order
-        if min_probability is not None:
-            order = [i for i in order if probabilities.get(i, -1.0) >= min_probability]
-        results = []
-        for rank, i in enumerate(order[:k], start=1):
-            candidate = candidates[i]
-            results.append(
-                SearchResult(
-                    id=candidate.id,
-                    text=candidate.text,
-                    title=candidate.title,
-                    metadata=json.loads(candidate.metadata),
-                    score=float(decision.scores[i]),
-                    rank=rank,
-                    passage=candidate.passage,
-                    span=candidate.span,
-                    stages=StageScores(
-                        candidate.dense, candidate.lexical, candidate.fused, decision.reranked.get(i)
-                    ),
-                    probability=probabilities.get(i),
-                )
-            )
-        return results
 
     # Changing
 

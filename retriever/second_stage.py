@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +16,7 @@ from rerank.early_stopping import StoppingRule
 from rerank.protocol import PairReranker, Reranker
 from retriever.errors import InvalidInputError, ModelError
 from retriever.fusion import blend
-from retriever.types import Candidate, Depth, StageScore
+from retriever.types import Candidate, Depth, SearchResult, StageScore, StageScores
 
 FloatArray = NDArray[np.float32]
 
@@ -73,7 +75,28 @@ def score_texts(
     ]
 
 
-def score_in_time(
+def score_until(
+    ends: float,
+    reranker: Reranker,
+    queries: Sequence[str],
+    found: Sequence[Sequence[Candidate]],
+    rules: Sequence[StoppingRule | None],
+    cost: CostModel,
+) -> list[FloatArray]:
+    """Score until a moment of the performance counter; each query gets an equal share of what is left.
+
+    :param ends: the moment, in seconds.
+    :param rules: what ends the reading of each query's candidates before that; None for nothing.
+    :return: logits of those that were scored, one array a query.
+    """
+    logits = []
+    for position, (query, candidates, rule) in enumerate(zip(queries, found, rules, strict=True)):
+        left_ms = (ends - time.perf_counter()) * 1e3 / (len(queries) - position)
+        logits.append(_score_in_time(reranker, query, candidates, left_ms=left_ms, cost=cost, rule=rule))
+    return logits
+
+
+def _score_in_time(
     reranker: Reranker,
     query: str,
     candidates: Sequence[Candidate],
@@ -112,6 +135,42 @@ def decide(candidates: Sequence[Candidate], logits: FloatArray, weight: float) -
     # Shifted, so that scores fall in the order of ranks over the whole list.
     below = fused[depth:] - fused[depth - 1 : depth] + scores.min()
     return Decision([*order, *range(depth, len(candidates))], np.concatenate([scores, below]), reranked)
+
+
+def results_of(
+    candidates: Sequence[Candidate],
+    decision: Decision,
+    calibration: Calibration | None,
+    k: int,
+    min_probability: float | None,
+) -> list[SearchResult]:
+    """Make the results of one query, cut to k and to what is likely enough."""
+    probabilities: dict[int, float] = {}
+    if calibration is not None:
+        for i, stage in decision.reranked.items():
+            probabilities[i] = float(calibration.probability(stage.score))
+    order = decision.order
+    if min_probability is not None:
+        order = [i for i in order if probabilities.get(i, -1.0) >= min_probability]
+    results = []
+    for rank, i in enumerate(order[:k], start=1):
+        candidate = candidates[i]
+        stages = StageScores(candidate.dense, candidate.lexical, candidate.fused, decision.reranked.get(i))
+        results.append(
+            SearchResult(
+                id=candidate.id,
+                text=candidate.text,
+                title=candidate.title,
+                metadata=json.loads(candidate.metadata),
+                score=float(decision.scores[i]),
+                rank=rank,
+                passage=candidate.passage,
+                span=candidate.span,
+                stages=stages,
+                probability=probabilities.get(i),
+            )
+        )
+    return results
 
 
 def stopping_rule(candidates: Sequence[Candidate], k: int, weight: float, reranker: Reranker) -> StoppingRule:

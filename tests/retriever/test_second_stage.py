@@ -5,7 +5,7 @@ import pytest
 
 from rerank.budget import CostModel
 from retriever.errors import InvalidInputError, InvalidTypeError
-from retriever.second_stage import decide, score_in_time
+from retriever.second_stage import decide, score_until
 from retriever.types import Candidate, StageScore
 from tests.factories import OverlapReranker
 
@@ -62,12 +62,9 @@ def test_nothing_read_is_the_first_stage():
 
 def test_no_time_left_reads_nothing():
     cost = CostModel(None)
-    assert (
-        len(score_in_time(OverlapReranker(), "q", short_list(1, 2), left_ms=0.0, cost=cost, rule=None)) == 0
-    )
-    assert (
-        len(score_in_time(OverlapReranker(), "q", short_list(1, 2), left_ms=-5.0, cost=cost, rule=None)) == 0
-    )
+    ends = time.perf_counter() - 1.0
+    (scores,) = score_until(ends, OverlapReranker(), ["q"], [short_list(1, 2)], [None], cost)
+    assert len(scores) == 0
 
 
 def test_a_budget_stops_in_time_and_keeps_the_rest_in_order(make):
