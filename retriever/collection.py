@@ -6,25 +6,22 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from retriever.collection_info import CollectionInfo
-from retriever.collection_lexical import COMMIT_SECONDS, LEXICAL, CollectionLexical
+from retriever.collection_lexical import LEXICAL, CollectionLexical
 from retriever.collection_vectors import VECTORS, CollectionVectors
 from retriever.config import RetrieverConfig
 from retriever.encoder import StaticEncoder
 from retriever.errors import (
     ClosedError,
     CollectionExistsError,
-    CollectionLockedError,
     ConfigError,
     CorruptCollectionError,
-    RetrieverError,
 )
 from retriever.index.protocol import VectorIndex
 from retriever.lexical.bm25_index import BM25Index
@@ -41,7 +38,8 @@ from retriever.store.manifest import (
 )
 from retriever.store.passage_table import PassageTable
 from retriever.store.records import Change, StoredDocument
-from retriever.store.seal import break_seal, check_seal, check_segments, write_seal
+from retriever.store.seal import break_seal, check_seal, check_segments
+from retriever.store.writer_lock import WriterLock
 from retriever.types import Filter, WriteSummary
 from retriever.write_stream import write_stream
 
@@ -50,7 +48,7 @@ Progress = Callable[[int, int | None], None]
 
 FloatArray = NDArray[np.float32]
 
-_DATABASE, _PASSAGES, _LOCK = "documents.sqlite", "passages", "lock"
+_DATABASE, _PASSAGES = "documents.sqlite", "passages"
 _PERSIST_EVERY = 100_000  # passages; replaying that many after a crash takes seconds
 _INDEX_FIELDS_FROM = 20_000  # passages; before that, a filter reads all metadata in a few milliseconds
 
@@ -73,7 +71,7 @@ class Collection:
         self.recovered = 0
         self._lock = ReadWriteLock()
         self._writing = threading.RLock()
-        self._file_lock: FileLock | None = None
+        self._writer = WriterLock(path)
         self._closed = False
         self._preparation = Preparation(config, encoder)
         self.store = DocumentStore(None if path is None else path / _DATABASE)
@@ -81,7 +79,6 @@ class Collection:
         self._lexical: CollectionLexical | None = None
         self._seq = self._persisted_seq = self._unpersisted = 0
         self._filtered_fields: list[str] = []
-        self._committing: threading.Timer | None = None
         try:
             self._load()
         except BaseException:
@@ -142,18 +139,15 @@ class Collection:
         :raises CollectionLockedError: if another process is writing.
         """
         read_manifest(path)
-        lock = FileLock(path / _LOCK, thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise CollectionLockedError(_locked(path)) from error
+        lock = WriterLock(path)
+        if not lock.take():
+            raise lock.refused()
         try:
             store = DocumentStore(path / _DATABASE)
             try:
                 store.check()
             finally:
                 store.close()
-            break_seal(path)
             _remove_derived(path)
         finally:
             lock.release()
@@ -224,7 +218,7 @@ class Collection:
 
     def _others_wrote(self) -> bool:
         """Tell whether another process has changed the store since this one looked."""
-        return self.path is not None and self._file_lock is None and self.store.seq != self._seq
+        return not self._writer.held and self.store.seq != self._seq
 
     def _see_others(self) -> None:
         """Note how far other processes have brought the store and the lexical index."""
@@ -295,7 +289,8 @@ class Collection:
                 change = self.store.apply(remove=found)
                 self._seq = change.seq
                 self._apply(change, np.empty((0, self.encoder.dimensions), dtype=np.float32), [])
-            self._commit_in_time()
+            if self._lexical is not None:
+                self._lexical.commit_in_time()
         return len(found)
 
     def _prepare(self, docs: Sequence[StoredDocument], replace: bool) -> Prepared:
@@ -317,7 +312,8 @@ class Collection:
                     self._seq = change.seq
                     self._apply(change, batch_left.vectors, batch_left.texts)
                 self._unpersisted += len(batch_left.texts)
-                self._commit_in_time()
+                if self._lexical is not None:
+                    self._lexical.commit_in_time()
                 self._persist_in_time()
         updated = sum(doc.id in existing for doc in documents)
         return WriteSummary(len(documents) - updated, updated, batch.given - len(documents))
@@ -365,7 +361,7 @@ class Collection:
     def follow(self) -> None:
         """Replay the changes that an index missed, and make all of them visible."""
         with self._lock.writing():
-            if self._file_lock is None and self.path is not None:
+            if not self._writer.held:
                 self._see_others()
             if self._vectors is not None and self._vectors.seq < self._seq:
                 replayed = self._vectors.replay(self._seq)
@@ -378,43 +374,14 @@ class Collection:
 
     def _repair_lexical(self, lexical: CollectionLexical) -> None:
         """Replay what a writer that is gone left undone; one that is at work will do it itself."""
-        held = self._file_lock is not None
+        held = self._writer.held
         if not self._try_become_writer():
             return
         if lexical.seq < self._seq:
             self.recovered = max(self.recovered, lexical.replay(self._seq))
             lexical.commit()
-        if not held and self.path is not None:
+        if not held:
             self.stop_writing()
-
-    def _commit_in_time(self) -> None:
-        """Commit BM25's changes when it is time; otherwise see to it that it is done soon."""
-        lexical = self._lexical
-        if lexical is None or not lexical.waiting:
-            return
-        if lexical.due:
-            lexical.take_in(self._lock)
-        elif self._committing is None:
-            self._commit_later()
-
-    def _commit_later(self) -> None:
-        self._committing = threading.Timer(COMMIT_SECONDS, self._commit_at_rest, [self._seq])
-        self._committing.daemon = True
-        self._committing.start()
-
-    def _commit_at_rest(self, seen: int) -> None:
-        """Let other processes see the last changes of a writer that has gone quiet since `seen`."""
-        with self._writing:
-            self._committing = None
-            lexical = self._lexical
-            # Whoever closed or handed over has committed.
-            if self._closed or self._file_lock is None or lexical is None or not lexical.waiting:
-                return
-            if self._seq > seen:
-                self._commit_later()
-            else:
-                with suppress(RetrieverError, OSError):  # a full disk is reported by the next write
-                    lexical.take_in(self._lock)
 
     def _load(self) -> None:
         """Read what is derived as far as it was written."""
@@ -428,7 +395,7 @@ class Collection:
             self._persisted_seq = self._vectors.seq
             self._check_not_ahead(VECTORS, self._vectors.seq, self._seq)
         if self.config.lexical:
-            self._lexical = CollectionLexical(self.store, self.path)
+            self._lexical = CollectionLexical(self.store, self.path, self._lock, self._writing)
             self._check_not_ahead(LEXICAL, self._lexical.seq, self._seq)
 
     def _check_not_ahead(self, name: str, seq: int, store_seq: int) -> None:
@@ -493,34 +460,28 @@ class Collection:
         """Persist, close and give the lock back; closing twice is harmless."""
         if self._closed:
             return
-        if self._committing is not None:
-            self._committing.cancel()
+        if self._lexical is not None:
+            self._lexical.stop_timer()
         try:
-            if self._file_lock is not None:
+            if self._writer.held:
                 self.persist()
         finally:
             with self._writing, self._lock.writing():
                 self._closed = True
                 self._release_lexical()
-                if self._file_lock is not None:
+                if self._writer.held:
                     self.store.checkpoint()
                 self.store.close()
-                self._seal_and_release()
-
-    def _seal_and_release(self) -> None:
-        """Seal what this process wrote, and let others write."""
-        if self._file_lock is not None and self.path is not None:
-            # A reader may hold back a part of the log; then there is no seal, and opening looks closer.
-            log = self.path / f"{_DATABASE}-wal"
-            if not log.exists() or log.stat().st_size == 0:
-                write_seal(self.path)
-            self._file_lock.release()
-            self._file_lock = None
+                # A reader may hold back a part of the log; then there is no seal, and opening looks closer.
+                log = None if self.path is None else self.path / f"{_DATABASE}-wal"
+                if log is None or not log.exists() or log.stat().st_size == 0:
+                    self._writer.seal()
+                self._writer.release()
 
     def hand_over(self) -> None:
         """Make all changes visible to other processes and let them write."""
         with self._writing:
-            if self._file_lock is not None:
+            if self.path is not None and self._writer.held:
                 self.follow()
                 with self._lock.writing():
                     if self._lexical is not None and self._lexical.uncommitted:
@@ -530,9 +491,7 @@ class Collection:
     def stop_writing(self) -> None:
         """Give back the locks, so that another process may write."""
         self._release_lexical()
-        if self._file_lock is not None:
-            self._file_lock.release()
-            self._file_lock = None
+        self._writer.release()
 
     def _release_lexical(self) -> None:
         if self.lexical is not None:
@@ -545,30 +504,21 @@ class Collection:
     def _become_writer(self) -> None:
         """Take the collection's lock, which one process holds at a time."""
         if not self._try_become_writer():
-            raise CollectionLockedError(_locked(self.path))
+            raise self._writer.refused()
         if self._behind():
             self.follow()
 
     def _try_become_writer(self) -> bool:
-        if self.path is None or self._file_lock is not None:
+        if self._writer.held:
             return True
-        lock = FileLock(self.path / _LOCK, thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        if not self._writer.take():
             return False
-        break_seal(self.path)
-        self._file_lock = lock
         self._see_others()
         return True
 
 
 def _silent(done: int, total: int | None) -> None:
     """Report nothing."""
-
-
-def _locked(path: Path | None) -> str:
-    return f"another process is writing to {path}; wait for it to finish or close it there"
 
 
 def _checked_encoder(

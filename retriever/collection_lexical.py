@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from retriever.errors import RetrieverError
 from retriever.lexical.bm25_index import BM25Index
 from retriever.read_write_lock import ReadWriteLock
 from retriever.store.document_store import DocumentStore
@@ -17,7 +20,7 @@ from retriever.store.records import Change
 LEXICAL = "lexical"
 _REPLAYED = 2048  # passages read at once when the index is behind
 _COMMIT_CHANGES = 1000  # passages; a commit takes tens of milliseconds however few
-COMMIT_SECONDS = 1.0  # until other processes see a change
+_COMMIT_SECONDS = 1.0  # until other processes see a change
 
 
 class CollectionLexical:
@@ -25,10 +28,17 @@ class CollectionLexical:
 
     :param store: the source of truth.
     :param folder: the collection's, or None for memory.
+    :param lock: held by searches, and by whoever changes what they see.
+    :param writing: held by the collection's writer.
     """
 
-    def __init__(self, store: DocumentStore, folder: Path | None) -> None:
+    def __init__(
+        self, store: DocumentStore, folder: Path | None, lock: ReadWriteLock, writing: threading.RLock
+    ) -> None:
         self._store, self._folder = store, folder
+        self._lock, self._writing = lock, writing
+        self._timer: threading.Timer | None = None
+        self._stopped = False
         self.index = BM25Index(None if folder is None else folder / LEXICAL)
         self.seq = self._noted_seq()
         self.uncommitted = False
@@ -86,17 +96,44 @@ class CollectionLexical:
         """Whether there are changes that other processes do not see yet."""
         return self._folder is not None and self.uncommitted
 
-    @property
-    def due(self) -> bool:
-        """Whether so much is shown from memory, or for so long, that it is to be committed."""
+    def commit_in_time(self) -> None:
+        """Commit when it is time; otherwise see to it that it is done soon. For the writer."""
+        if not self.waiting:
+            return
         enough = self.index.uncommitted >= _COMMIT_CHANGES
-        late = time.monotonic() - self._committed_at >= COMMIT_SECONDS
-        return self.waiting and self.index.visible and (enough or late)
+        late = time.monotonic() - self._committed_at >= _COMMIT_SECONDS
+        if self.index.visible and (enough or late):
+            self._take_in()
+        elif self._timer is None:
+            self._start_timer()
 
-    def take_in(self, lock: ReadWriteLock) -> None:
+    def stop_timer(self) -> None:
+        """Commit no more unless asked to: what is not committed by the end is dropped and made again."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _start_timer(self) -> None:
+        self._timer = threading.Timer(_COMMIT_SECONDS, self._commit_at_rest, [self.seq])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _commit_at_rest(self, seen: int) -> None:
+        """Let other processes see the last changes of a writer that has gone quiet since `seen`."""
+        with self._writing:
+            self._timer = None
+            if self._stopped or not self.waiting:  # whoever closed or handed over has committed
+                return
+            if self.seq > seen:
+                self._start_timer()
+            else:
+                with suppress(RetrieverError, OSError):  # a full disk is reported by the next write
+                    self._take_in()
+
+    def _take_in(self) -> None:
         """Commit what waits, while searches go on."""
         self.index.write()
-        with lock.writing():
+        with self._lock.writing():
             self.index.reload()
             self._committed()
 

@@ -47,6 +47,7 @@ def live(make):
         app = create_app({name: retriever or make()}, ServeSettings(**settings))
         config = uvicorn.Config(app, port=0, log_config=None)
         server, listening = uvicorn.Server(config), config.bind_socket()
+        listening.listen()  # who comes before the server is up waits
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         running.append((server, thread))

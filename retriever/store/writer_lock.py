@@ -1,0 +1,58 @@
+"""Which process may write to a collection: one at a time, and none unnoticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from retriever.errors import CollectionLockedError
+from retriever.store.seal import break_seal, write_seal
+
+_LOCK = "lock"
+
+
+class WriterLock:
+    """A lock on a collection's folder. Taking it breaks the seal; a process that dies gives it back.
+
+    :param path: the folder; None for a collection in memory, which no other process can write to.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock: FileLock | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this process may write."""
+        return self._path is None or self._lock is not None
+
+    def take(self) -> bool:
+        """Take the lock unless another process holds it; tell whether it is held now."""
+        if self._path is None or self._lock is not None:
+            return True
+        lock = FileLock(self._path / _LOCK, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        break_seal(self._path)
+        self._lock = lock
+        return True
+
+    def refused(self) -> CollectionLockedError:
+        """Return the error of who needs the lock and cannot have it."""
+        return CollectionLockedError(
+            f"another process is writing to {self._path}; wait for it to finish or close it there"
+        )
+
+    def seal(self) -> None:
+        """Seal the files as they are now, if this process has the lock."""
+        if self._path is not None and self._lock is not None:
+            write_seal(self._path)
+
+    def release(self) -> None:
+        """Give the lock back, so that another process may write; harmless where it is not held."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
