@@ -48,14 +48,22 @@ class FastPath:
     """The compiled half of an encoder: encodes what can be told apart into words, says what could not.
 
     :param tokenizer: one that neither pads nor cuts.
+    :param vocabulary: of its model.
     :param unknown: id of the unknown token, or None.
     :param model: table (float16 seen as uint16), weights and mapping, as the kernels take them.
     :param memory_words: words remembered at most.
     """
 
-    def __init__(self, tokenizer: Tokenizer, unknown: int | None, model: Model, memory_words: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        vocabulary: dict[str, int],
+        unknown: int | None,
+        model: Model,
+        memory_words: int,
+    ) -> None:
         self._model = model
-        found = find_rules(tokenizer)
+        found = find_rules(tokenizer, vocabulary)
         self._memory: WordMemory | None = None
         if found is not None:
             self._rules, word_pieces = found
@@ -137,15 +145,30 @@ class FastPath:
     ) -> list[int]:
         """Run the kernel and learn the words it missed while that is worth it; return the texts not done."""
         data, starts, states, misses = block.data, block.starts, block.states, block.misses
-        rules, model = self._rules, self._model
+        rules, model, cutting, scratch = self._rules, self._model, memory.cutting, memory.scratch()
         for _ in range(_ROUNDS):
             missed = encode_texts(
-                data, starts, rules, memory.words, limit, model, unit, states, ids, apart, counts, misses, out
+                data,
+                starts,
+                rules,
+                memory.words,
+                cutting,
+                scratch,
+                limit,
+                model,
+                unit,
+                states,
+                ids,
+                apart,
+                counts,
+                misses,
+                out,
             )
             if missed == 0 or not memory.learn(data, misses[:missed]):
                 break
         if len(states) == 1:  # one query: numpy's calls would take longer than all the rest
             return [] if states[0] == DONE else [0]
+        memory.make_room()
         return np.flatnonzero(states != DONE).tolist()
 
     def pool(

@@ -9,19 +9,30 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from retriever.encoder.compiling import compiled, part
 from retriever.encoder.vector_ops import (
     classify_window,
     highest_zeros,
     load_acquire,
-    load_u64,
     lowest_bit,
-    store_release,
     sum_rows_1,
     sum_rows_16,
     sum_rows_128,
     sum_squares_16,
+)
+from retriever.encoder.word_kernels import (
+    LOW_15,
+    LOW_16,
+    LOW_32,
+    MOST_IN_SLOT,
+    SIMPLE,
+    cut_word,
+    find,
+    home,
+    insert,
+    same_bytes,
+    short_key,
 )
 
 PENDING, DONE, FOREIGN = 0, 1, 2  # a text's state; FOREIGN goes the tokenizer's way
@@ -31,147 +42,7 @@ RUN_LIMIT = 4096  # bytes; a longer unbroken run goes the tokenizer's way
 APART, SPACE = 1, 2  # what a character does to its neighbours, see plain_text.py
 
 _ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-# Which of a word's first 8 bytes, and of its next 8, belong to it; a window holds at most 64.
-_FIRST_8, _NEXT_8 = (
-    np.array([2 ** (8 * min(max(size - before, 0), 8)) - 1 for size in range(65)], dtype=np.uint64)
-    for before in (0, 8)
-)
-_SIMPLE = np.uint64(1 << 31)  # all tokens of the word are known and in its slot, none part of an added one
-_MOST_IN_SLOT = 3  # pieces; a longer word's bytes take the place of the second and third
-_LOW_15, _LOW_16, _LOW_32 = np.uint64(0x7FFF), np.uint64(0xFFFF), np.uint64(0xFFFF_FFFF)
-_MIX_1, _MIX_2, _MIX_3 = (np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
-_0, _1, _16, _31, _32 = (np.uint64(x) for x in (0, 1, 16, 31, 32))
-
-
-def compiled(function: Any) -> Any:
-    """Compile without the GIL; keep the machine code on disk where there is a place for it."""
-    # Nothing here allocates; without numba's reference counts a call costs a quarter.
-    options: dict[str, Any] = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder can be written: every process compiles for itself
-        return njit(**options)(function)
-
-
-def part(function: Any) -> Any:
-    """Compile a function that only compiled code calls.
-
-    Each is compiled twice, by itself and within its caller, which takes a twentieth of a second at the least
-    and is what a first call waits for; so larger functions than elsewhere are left in one piece.
-    """
-    options: dict[str, Any] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return njit(nogil=True, **options)(function)
-
-
-@part
-def _short_key(data: Any, begin: Any, length: Any) -> Any:
-    """Return up to 16 bytes of a word as two numbers, zeros behind its end."""
-    return load_u64(data, begin) & _FIRST_8[length], load_u64(data, begin + 8) & _NEXT_8[length]
-
-
-@part
-def _long_key(data: Any, begin: Any, length: Any) -> Any:
-    """Return a 128-bit hash of a word of more than 16 bytes."""
-    first, second = _MIX_1, _MIX_2
-    for position in range(begin, begin + length - 8, 8):
-        chunk = load_u64(data, position)
-        first = (first ^ chunk) * _MIX_2
-        first ^= first >> _32
-        second = (second + chunk) * _MIX_3
-        second ^= second >> _31
-    chunk = load_u64(data, begin + length - 8)
-    return (first ^ chunk) * _MIX_2, (second + chunk) * _MIX_3
-
-
-@part
-def _home(first: Any, second: Any, slots: Any) -> Any:
-    """Return where the search for a key begins."""
-    mixed = (first * _MIX_1) ^ (second * _MIX_2)
-    mixed = (mixed ^ (mixed >> _32)) * _MIX_3
-    return np.int64(mixed >> _16) * 4 & (slots.size - 1)
-
-
-@part
-def same_bytes(data: Any, begin: Any, keys: Any, where: Any, length: Any) -> Any:
-    """Compare a long word with a remembered one."""
-    for offset in range(length):  # noqa: SIM110 - numba compiles no generators
-        if data[begin + offset] != keys[where + offset]:
-            return False
-    return True
-
-
-@part
-def find(data: Any, begin: Any, length: Any, slots: Any, keys: Any) -> Any:
-    """Return the slot of a word that is remembered, or -1."""
-    first, second = _long_key(data, begin, length) if length > 16 else _short_key(data, begin, length)
-    slot = _home(first, second, slots)
-    while True:
-        found = load_acquire(slots, slot)
-        if found == _0:
-            return -1
-        if (
-            slots[slot + 1] == first
-            and slots[slot + 2] == second
-            and np.int64(found & _LOW_16) == length
-            and (length <= 16 or same_bytes(data, begin, keys, np.int64(slots[slot + 3]), length))
-        ):
-            return slot
-        slot = (slot + 4) & (slots.size - 1)
-
-
-@compiled
-def remember_words(  # noqa: C901 - in one piece, see `part`
-    data: Any, places: Any, ids: Any, id_starts: Any, triggers: Any, words: Any, used: Any
-) -> Any:
-    """Put words whose ids are known into the memory; False where it had no room for all.
-
-    For one writer at a time.
-
-    :param data: bytes with the words in them, READ_AHEAD bytes behind the last.
-    :param places: begin and length of each, shape (words, 2).
-    :param ids: their token ids one after another.
-    :param id_starts: where each word's begin in `ids`, shape (words + 1,).
-    :param triggers: see `plain_text.Rules`; a word that is one such mark may be part of an added token.
-    :param words: see `word_memory.Words`; changed.
-    :param used: words, bytes of long words and pieces in use; changed.
-    """
-    slots, keys, pieces, unknown = words
-    for index in range(places.shape[0]):
-        begin, length = places[index, 0], places[index, 1]
-        if length == 0 or find(data, begin, length, slots, keys) >= 0:
-            continue
-        id_start = id_starts[index]
-        count = id_starts[index + 1] - id_start
-        if used[0] * 8 >= slots.size or used[1] + length > keys.size or used[2] + count > pieces.size:
-            return False
-        first, second = _long_key(data, begin, length) if length > 16 else _short_key(data, begin, length)
-        slot = _home(first, second, slots)
-        while slots[slot] != _0:
-            slot = (slot + 4) & (slots.size - 1)
-        slots[slot + 1], slots[slot + 2] = first, second
-        most = _MOST_IN_SLOT
-        if length > 16:
-            most = 1
-            slots[slot + 3] = np.uint64(used[1])
-            for offset in range(length):
-                keys[used[1] + offset] = data[begin + offset]
-            used[1] += length
-        simple = 0 < count <= most and (length > 1 or not triggers[data[begin]])
-        for offset in range(count):
-            simple = simple and ids[id_start + offset] != unknown
-        found = np.uint64(length) | (np.uint64(count) << _16)
-        if simple:
-            found |= _SIMPLE | (np.uint64(ids[id_start]) << _32)
-            for offset in range(1, count):
-                slots[slot + 3] |= np.uint64(ids[id_start + offset]) << np.uint64(32 * (offset - 1))
-        else:
-            found |= np.uint64(used[2]) << _32
-            for offset in range(count):
-                pieces[used[2] + offset] = ids[id_start + offset]
-            used[2] += count
-        used[0] += 1
-        store_release(slots, slot, found)
-    return True
+_0, _1, _16, _32 = (np.uint64(x) for x in (0, 1, 16, 32))
 
 
 @part
@@ -216,14 +87,24 @@ def _begins_literal(data: Any, position: Any, text: Any, rules: Any) -> Any:
 
 @part
 def _scan_run(  # noqa: C901 - in one piece, see `part`
-    data: Any, run: Any, text: Any, rules: Any, words: Any, limit: Any, ids: Any, misses: Any, tally: Any
+    data: Any,
+    run: Any,
+    text: Any,
+    rules: Any,
+    words: Any,
+    cutting: Any,
+    scratch: Any,
+    limit: Any,
+    ids: Any,
+    misses: Any,
+    tally: Any,
 ) -> Any:
-    """Do what the short way in `encode_texts` cannot: split, search on, note what is not remembered.
+    """Do what the short way in `encode_texts` cannot: split, search on, learn, note what has to be asked for.
 
     :param tally: tokens counted, tokens written, misses; and the text's state.
     :return: the new tally.
     """
-    slots, keys, pieces, unknown = words
+    slots, keys, pieces, _, unknown = words
     counted, kept, missed, state = tally
     position, stop = run
     if stop - position == 1 and _begins_literal(data, position, text, rules):
@@ -232,10 +113,17 @@ def _scan_run(  # noqa: C901 - in one piece, see `part`
         position, part_end = _next_part(data, position, stop, rules[0])
         if position == part_end:
             break
-        slot = find(data, position, part_end - position, slots, keys)
-        if slot >= 0:
-            found = slots[slot]
-            count = np.int64((found >> _16) & _LOW_15)
+        length = part_end - position
+        slot, cut, found = find(data, position, length, slots, keys), np.int64(0), _0
+        if slot < 0:
+            cut = cut_word(data, position, length, cutting, unknown, scratch)
+            if cut > 0:
+                insert(data, position, length, scratch[1], np.int64(0), cut, rules[1], words)
+        if slot >= 0 or cut > 0:
+            count = cut
+            if slot >= 0:
+                found = slots[slot]
+                count = np.int64((found >> _16) & LOW_15)
             if count > limit - counted:
                 count = limit - counted
             if kept + count > ids.size:
@@ -244,17 +132,19 @@ def _scan_run(  # noqa: C901 - in one piece, see `part`
             where = np.int64(found >> _32)
             for offset in range(count):
                 token = where
-                if not found & _SIMPLE:
+                if slot < 0:
+                    token = np.int64(scratch[1][offset])
+                elif not found & SIMPLE:
                     token = np.int64(pieces[where + offset])
                 elif offset > 0:
-                    token = np.int64((slots[slot + 3] >> np.uint64(32 * (offset - 1))) & _LOW_32)
+                    token = np.int64((slots[slot + 3] >> np.uint64(32 * (offset - 1))) & LOW_32)
                 if token != unknown:
                     ids[kept] = token
                     kept += 1
         elif missed == misses.shape[0]:
             return limit, kept, missed, PENDING
         else:
-            misses[missed, 0], misses[missed, 1] = position, part_end - position
+            misses[missed, 0], misses[missed, 1] = position, length
             missed, state = missed + 1, PENDING
             counted += 1 if 32 < data[position] < 127 else 0  # at the least; it may be more
         position = part_end
@@ -310,6 +200,8 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
     starts: Any,
     rules: Any,
     words: Any,
+    cutting: Any,
+    scratch: Any,
     limit: Any,
     model: Any,
     unit: Any,
@@ -320,12 +212,14 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
     misses: Any,
     out: Any,
 ) -> Any:
-    """Turn all PENDING texts whose words are remembered into token ids and vectors.
+    """Turn all PENDING texts whose words are remembered, or can be cut here, into token ids and vectors.
 
     :param data: uint8, texts with READ_AHEAD bytes after them.
     :param starts: where each text begins, one byte after the end of the one before, shape (texts + 1,).
     :param rules: see `plain_text.Rules`.
-    :param words: see `word_memory.Words`.
+    :param words: see `word_memory.Words`; words that can be cut here are added.
+    :param cutting: see `word_memory.Cutting`.
+    :param scratch: uint8 and int32, see `word_memory.scratch`; written.
     :param limit: tokens after which a text is cut.
     :param model: see `pool`.
     :param unit: give vectors of length 1.
@@ -335,7 +229,7 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
     :param counts: written, shape (texts, 2): tokens with unknown ones, and tokens in `ids`.
     :param misses: written: begin and length of words that are not remembered.
     :param out: written: vectors, shape (texts, dimensions); without dimensions there are only ids.
-    :return: the number of words that are not remembered.
+    :return: the number of words that the tokenizer has to be asked for.
     """
     slots, missed = words[0], np.int64(0)
     for index in range(states.size):
@@ -360,7 +254,7 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
                 letters &= ~(_ALL << np.uint64(step & 63))
                 if step == 0:
                     step, letters, marks = _run_end(data, base, stop) - base, _ALL, _0
-            if step > RUN_LIMIT or kept + 64 * _MOST_IN_SLOT > room.size:
+            if step > RUN_LIMIT or kept + 64 * MOST_IN_SLOT > room.size:
                 state = np.int64(FOREIGN)
             events = (letters & ~(letters << _1)) | marks
             while events != _0 and counted < limit and state != FOREIGN:
@@ -370,11 +264,11 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
                 length = lowest_bit(~(letters >> np.uint64(shift)))
                 if length == 0:
                     length = np.int64(1)
-                first, second = _short_key(data, position, length)
-                slot = _home(first, second, slots)
+                first, second = short_key(data, position, length)
+                slot = home(first, second, slots)
                 found = load_acquire(slots, slot)
                 if (
-                    (found & (_SIMPLE | _LOW_16)) == (np.uint64(length) | _SIMPLE)
+                    (found & (SIMPLE | LOW_16)) == (np.uint64(length) | SIMPLE)
                     and slots[slot + 1] == first
                     and slots[slot + 2] == second
                     and length <= 16
@@ -382,9 +276,9 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
                     # To write three and count one is faster than to guess how many there are.
                     rest = slots[slot + 3]
                     room[kept] = np.int64(found >> _32)
-                    room[kept + 1] = np.int64(rest & _LOW_32)
+                    room[kept + 1] = np.int64(rest & LOW_32)
                     room[kept + 2] = np.int64(rest >> _32)
-                    count = np.int64((found >> _16) & _LOW_15)
+                    count = np.int64((found >> _16) & LOW_15)
                     if count > limit - counted:
                         count = limit - counted
                     counted += count
@@ -393,7 +287,17 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
                     # Longer than a window, the word is all there is of this step.
                     run = (position, position + (length if length < 64 else step))
                     counted, kept, missed, state = _scan_run(
-                        data, run, text, rules, words, limit, room, misses, (counted, kept, missed, state)
+                        data,
+                        run,
+                        text,
+                        rules,
+                        words,
+                        cutting,
+                        scratch,
+                        limit,
+                        room,
+                        misses,
+                        (counted, kept, missed, state),
                     )
             if state == FOREIGN:
                 break

@@ -78,10 +78,11 @@ class WordPieces:
     folded: dict[str, str]
 
 
-def find_rules(tokenizer: Tokenizer) -> tuple[Rules, WordPieces | None] | None:
+def find_rules(tokenizer: Tokenizer, vocabulary: dict[str, int]) -> tuple[Rules, WordPieces | None] | None:
     """Return how the tokenizer's words can be told apart, or None where only the tokenizer can tell.
 
     :param tokenizer: any tokenizer.
+    :param vocabulary: of its model; to ask for it takes as long as to encode a thousand passages.
     :return: rules, and where the model is WordPiece what its words are cut by.
     """
     normalizers = _chain(_config(tokenizer.normalizer), "normalizers")
@@ -100,7 +101,7 @@ def find_rules(tokenizer: Tokenizer) -> tuple[Rules, WordPieces | None] | None:
             if not _is_literal(token):
                 return None
             literals.append(token.content.encode())
-    word_pieces = _word_pieces(tokenizer, folded) if len(literals) == len(added) else None
+    word_pieces = _word_pieces(tokenizer, vocabulary, folded) if len(literals) == len(added) else None
     return _as_arrays(behaviour, literals), word_pieces
 
 
@@ -196,12 +197,11 @@ def _as_arrays(behaviour: NDArray[np.uint8], literals: list[bytes]) -> Rules:
     )
 
 
-def _word_pieces(tokenizer: Tokenizer, folded: dict[str, str]) -> WordPieces | None:
+def _word_pieces(
+    tokenizer: Tokenizer, vocabulary: dict[str, int], folded: dict[str, str]
+) -> WordPieces | None:
     """Return what cuts words of letters, or None where the tokenizer must be asked."""
     model = tokenizer.model
-    if not isinstance(model, models.WordPiece):
-        return None
-    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
-    if model.unk_token not in vocabulary:
+    if not isinstance(model, models.WordPiece) or model.unk_token not in vocabulary:
         return None
     return WordPieces(vocabulary, model.continuing_subword_prefix, model.max_input_chars_per_word, folded)

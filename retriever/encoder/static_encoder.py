@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,19 @@ BUNDLED_FOLDER = Path(__file__).resolve().parent.parent / "models" / "encoder"
 MEMORY_WORDS = 262_144  # more than the different words of 50,000 encyclopedia passages; 24 MB when full
 _TOKENIZER_BLOCK = 1024  # texts handed to the tokenizer at a time, as many as model2vec does
 Vectors = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What an encoder and those truncated from it have in common.
+
+    :param vocabulary: of the tokenizer's model; empty once the fast path has it.
+    :param fast_path: None until something is encoded.
+    """
+
+    vocabulary: dict[str, int]
+    fast_path: FastPath | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class StaticEncoder:
@@ -66,7 +79,8 @@ class StaticEncoder:
         """Check all parts and take them over, the tokenizer too."""
         self._table = checked_table(parts.table)
         self._tokenizer = parts.tokenizer
-        check_tokens(self._table, self._tokenizer, parts.weights, parts.mapping)
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=False)
+        check_tokens(self._table, self._tokenizer, vocabulary, parts.weights, parts.mapping)
         weights, mapping = parts.weights, parts.mapping
         self._weights = None if weights is None else read_only(weights.astype(np.float32, copy=False))
         self._mapping = None if mapping is None else read_only(mapping.astype(np.int32, copy=False))
@@ -75,8 +89,7 @@ class StaticEncoder:
         self._max_length = _checked_at_least_1("max_length", parts.max_length)
         self._dimensions = int(self._table.shape[1])
         self._memory_words = _checked_at_least_1("memory_words", memory_words) or MEMORY_WORDS
-        self._fast_path: list[FastPath] = []  # a list, so that truncated encoders share it
-        self._lock = threading.Lock()
+        self._shared = _Shared(vocabulary)
 
     @classmethod
     def load(cls, path_or_hub_id: str | Path | None = None, *, normalize: bool = True) -> StaticEncoder:
@@ -282,17 +295,19 @@ class StaticEncoder:
     @property
     def _fast(self) -> FastPath:
         """The compiled half, made when first needed: importing numba takes longer than a search."""
-        if not self._fast_path:
-            with self._lock:
-                if not self._fast_path:
+        shared = self._shared
+        if shared.fast_path is None:
+            with shared.lock:
+                if shared.fast_path is None:
                     from retriever.encoder.fast_path import FastPath
 
                     table = self._table.view(np.uint16) if self._table.dtype == np.float16 else self._table
                     model = (table, self._weights, self._mapping)
-                    self._fast_path.append(
-                        FastPath(self._tokenizer, self._unknown_id, model, self._memory_words)
+                    shared.fast_path = FastPath(
+                        self._tokenizer, shared.vocabulary, self._unknown_id, model, self._memory_words
                     )
-        return self._fast_path[0]
+                    shared.vocabulary = {}
+        return shared.fast_path
 
     def _encode(self, texts: Sequence[str], limit: int | None, threads: int) -> Vectors:
         """Encode the fast way what can be, and the rest through the tokenizer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -43,6 +44,7 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
 def check_tokens(
     table: NDArray[Any],
     tokenizer: Tokenizer,
+    vocabulary: Mapping[str, int],
     weights: NDArray[np.float32] | None,
     mapping: NDArray[np.int32] | None,
 ) -> None:
@@ -50,11 +52,13 @@ def check_tokens(
 
     :param table: rows.
     :param tokenizer: whose ids they belong to.
+    :param vocabulary: of its model.
     :param weights: one a token, or None.
     :param mapping: one a token, or None.
     :raises InvalidInputError: if something does not fit.
     """
-    tokens = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+    added = tokenizer.get_added_tokens_decoder()
+    tokens = max(max(vocabulary.values(), default=-1), max(added, default=-1)) + 1
     for name, part in (("weights", weights), ("mapping", mapping)):
         if part is not None and part.shape != (tokens,):
             raise InvalidInputError(f"{name} must have shape ({tokens},), one a token, not {part.shape}")

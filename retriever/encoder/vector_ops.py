@@ -65,6 +65,29 @@ def store_release(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
+def take_slot(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+    """Write array[index] if it is 0; tell whether it was. No other thread comes between."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _element_pointer(context, builder, signature.args[0], args[0], args[1])
+        old = builder.cmpxchg(pointer, ir.Constant(_I64, 0), args[2], "acq_rel", "acquire")
+        return builder.extract_value(old, 1)
+
+    return types.boolean(array, types.int64, types.uint64), codegen
+
+
+@intrinsic
+def fetch_add(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+    """Add to array[index] and return what it was. No other thread comes between."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _element_pointer(context, builder, signature.args[0], args[0], args[1])
+        return builder.atomic_rmw("add", pointer, args[2], "monotonic")
+
+    return types.int64(array, types.int64, types.int64), codegen
+
+
+@intrinsic
 def lowest_bit(typingctx: Any, bits: Any) -> Any:
     """Return the index of the lowest set bit, 64 where none is set."""
 

@@ -1,8 +1,8 @@
 """The memory of words: a word is cut into tokens once and then looked up.
 
-It is shared by all threads without a lock on the reading side: a slot is published by one atomic store
-after all that belongs to it, and never changed. Writers take turns. A full memory is replaced by an
-empty one; whoever still reads the old one reads right things. What is in it never changes a result.
+It is shared by all threads without a lock: a writer takes an empty slot for itself, a slot is published by
+one atomic store after all that belongs to it, and never changed. A full memory is replaced by an empty
+one; whoever still reads the old one reads right things. What is in it never changes a result.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from retriever.encoder.kernels import READ_AHEAD, remember_words
+from retriever.encoder.kernels import READ_AHEAD
 from retriever.encoder.plain_text import Rules, WordPieces
 from retriever.encoder.tokens import Ids, tokenize
-from retriever.encoder.word_kernels import WORDS_A_TEXT, cut_words, gather_words
+from retriever.encoder.word_kernels import WORDS_A_TEXT, gather_words, remember_words
 
 _LONGEST_WORD = 100  # characters; longer ones are left to the tokenizer
 _PADDING = b" " * READ_AHEAD
@@ -35,13 +35,34 @@ class Words(NamedTuple):
         number of 0 is an empty slot.
     :param keys: uint8: the bytes of words longer than 16.
     :param pieces: int32: the tokens of words that have many or an unknown one.
+    :param used: int64: words, bytes of `keys` and `pieces` in use.
     :param unknown: id of the unknown token, -1 where there is none.
     """
 
     slots: NDArray[np.uint64]
     keys: NDArray[np.uint8]
     pieces: NDArray[np.int32]
+    used: NDArray[np.int64]
     unknown: int
+
+
+class Cutting(NamedTuple):
+    """What it takes to cut a word of letters without the tokenizer; without letters nothing is cut.
+
+    :param slots: those of a memory with all tokens as words of one piece.
+    :param keys: alike.
+    :param prefix: uint8: what pieces inside a word begin with.
+    :param places: uint16, shape (65536,): place of each character in `folded`.
+    :param folded: uint8: number of bytes and bytes that the normalizer makes of it; 0 for what is no letter.
+    :param longest: bytes of the longest word that is cut.
+    """
+
+    slots: NDArray[np.uint64]
+    keys: NDArray[np.uint8]
+    prefix: NDArray[np.uint8]
+    places: NDArray[np.uint16]
+    folded: NDArray[np.uint8]
+    longest: int
 
 
 class WordMemory:
@@ -66,50 +87,38 @@ class WordMemory:
         self._unknown = -1 if unknown is None else unknown
         self._capacity = capacity
         self._lock = threading.Lock()
-        self._used = np.zeros(3, dtype=np.int64)
         self._crowded = -1  # times that most of a text was new
         self.words = _empty(capacity, self._unknown)
         self._separator = _separator(tokenizer, rules, unknown)
-        self._vocabulary = self._folding = None
-        if word_pieces is not None:
-            self._vocabulary, self._folding = _vocabulary(word_pieces), _folding(word_pieces)
+        self.cutting = _cutting(word_pieces or WordPieces({}, "", 0, {}))
+
+    def scratch(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Return what one thread needs to cut a word: room for the longest, and for its tokens."""
+        room = len(self.cutting.prefix) + _LONGEST_WORD + READ_AHEAD
+        return np.empty(room, dtype=np.uint8), np.empty(_LONGEST_WORD, dtype=np.int32)
 
     def learn(self, data: NDArray[np.uint8], misses: NDArray[np.int64]) -> bool:
-        """Learn words that were looked up in vain.
+        """Learn words that were looked up in vain and could not be cut.
 
         :param data: bytes with the words.
-        :param misses: begin and length of each, in the order of the text, shape (misses, 2); changed.
-        :return: False where most of the text is words that the tokenizer has to be asked for, and had better
-            be left to it whole; every eighth time they are learned all the same, lest they stay new for ever.
+        :param misses: begin and length of each, in the order of the text, shape (misses, 2).
+        :return: False where most of the text is such words, and had better be left to the tokenizer whole;
+            every eighth time they are learned all the same, lest they stay new for ever.
         """
-        left = len(misses)
         span = int(misses[-1].sum() - misses[0, 0])
-        if self._vocabulary is not None:
-            left = self._cut(data, misses, self._vocabulary)
-        if left >= _MANY and 2 * int(misses[:left, 1].sum()) > span:
+        if len(misses) >= _MANY and 2 * int(misses[:, 1].sum()) > span:
             with self._lock:
                 self._crowded += 1
                 if self._crowded % _LEARNED_OF:
                     return False
-        if left:
-            self._ask_tokenizer(data, misses[:left])
+        self._ask_tokenizer(data, misses)
         return True
 
-    def _cut(
-        self,
-        data: NDArray[np.uint8],
-        misses: NDArray[np.int64],
-        vocabulary: tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.uint8]],
-    ) -> int:
-        """Learn the words that are all letters; return how many were left, now the first of the misses."""
-        scratch = np.empty(len(vocabulary[2]) + _LONGEST_WORD + READ_AHEAD, dtype=np.uint8)
-        places, id_starts = np.empty_like(misses), np.empty(len(misses) + 1, dtype=np.int64)
-        ids = np.empty(int(misses[:, 1].sum()) + _LONGEST_WORD, dtype=np.int32)
-        left, done = cut_words(
-            data, misses, vocabulary, self._folding, self._unknown, scratch, places, ids, id_starts
-        )
-        self._remember(data, places[:done], ids, id_starts)
-        return int(left)
+    def make_room(self) -> None:
+        """Begin anew where there is no room left; old arrays live on for those who read them."""
+        slots, keys, pieces, used, _ = self.words
+        if used[0] * 8 >= slots.size or used[1] > keys.size or used[2] > pieces.size:
+            self.words = _empty(self._capacity, self._unknown)
 
     def _remember(
         self,
@@ -119,9 +128,8 @@ class WordMemory:
         id_starts: NDArray[np.int64],
     ) -> None:
         """Put words with their tokens into the memory."""
-        with self._lock:
-            if not remember_words(data, places, ids, id_starts, self._rules.triggers, self.words, self._used):
-                self._forget()
+        if not remember_words(data, places, ids, id_starts, self._rules.triggers, self.words):
+            self.words = _empty(self._capacity, self._unknown)
 
     def _ask_tokenizer(self, data: NDArray[np.uint8], misses: NDArray[np.int64]) -> None:
         """Learn words from the tokenizer."""
@@ -156,11 +164,6 @@ class WordMemory:
         borders = np.sort(np.concatenate((kept_before[:-1][marks], kept_before[starts])))
         return ids[~marks], borders
 
-    def _forget(self) -> None:
-        """Begin anew; old arrays live on for those who read them."""
-        self._used = np.zeros(3, dtype=np.int64)
-        self.words = _empty(self._capacity, self._unknown)
-
 
 def _separator(tokenizer: Tokenizer, rules: Rules, unknown: int | None) -> tuple[bytes, int] | None:
     """Return a mark, between spaces, that is one token and no part of a word, and its id; or None."""
@@ -178,31 +181,32 @@ def _empty(capacity: int, unknown: int) -> Words:
         slots=np.zeros(4 * slots, dtype=np.uint64),
         keys=np.zeros(_KEY_BYTES_A_WORD * slots // 2, dtype=np.uint8),
         pieces=np.zeros(_PIECES_A_WORD * slots // 2, dtype=np.int32),
+        used=np.zeros(3, dtype=np.int64),
         unknown=unknown,
     )
 
 
-def _vocabulary(
-    word_pieces: WordPieces,
-) -> tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return all tokens as words of one piece, their keys, and the prefix of those inside a word."""
-    tokens = [token.encode() for token in word_pieces.vocabulary]
+def _cutting(word_pieces: WordPieces) -> Cutting:
+    """Lay a vocabulary and a normalizer out for the kernel."""
+    tokens = [*map(str.encode, word_pieces.vocabulary)]
     sizes = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
-    data = np.frombuffer(bytearray(b"".join(tokens) + _PADDING), dtype=np.uint8)
+    data = np.frombuffer(bytearray(b"").join((*tokens, _PADDING)), dtype=np.uint8)
     ids = np.fromiter(word_pieces.vocabulary.values(), dtype=np.int32, count=len(tokens))
-    places = np.column_stack((np.cumsum(sizes) - sizes, sizes))
+    starts = np.cumsum(sizes) - sizes
     words = _empty(len(tokens) + 1, -1)._replace(keys=np.zeros_like(data))  # room for every token
     no_triggers = np.zeros(256, dtype=np.bool_)
     id_starts = np.arange(len(ids) + 1, dtype=np.int64)
-    remember_words(data, places, ids, id_starts, no_triggers, words, np.zeros(3, dtype=np.int64))
-    return words.slots, words.keys, np.array([*word_pieces.prefix.encode()], dtype=np.uint8)
-
-
-def _folding(word_pieces: WordPieces) -> tuple[NDArray[np.uint16], NDArray[np.uint8], int]:
-    """Lay out what the normalizer makes of each letter; see `word_kernels.cut_words`."""
+    remember_words(data, np.column_stack((starts, sizes)), ids, id_starts, no_triggers, words)
     places, folded = np.zeros(65536, dtype=np.uint16), bytearray(b"\0")
     for character, text in word_pieces.folded.items():
         places[ord(character)] = len(folded)
         raw = text.encode()
         folded += bytes((len(raw),)) + raw
-    return places, np.frombuffer(folded, dtype=np.uint8), min(word_pieces.longest, _LONGEST_WORD)
+    return Cutting(
+        slots=words.slots,
+        keys=words.keys,
+        prefix=np.array([*word_pieces.prefix.encode()], dtype=np.uint8),
+        places=places,
+        folded=np.frombuffer(folded, dtype=np.uint8),
+        longest=min(word_pieces.longest, _LONGEST_WORD),
+    )

@@ -19,7 +19,9 @@ def strange_words(rng: np.random.Generator, count: int) -> list[str]:
 
 def fast_path() -> FastPath:
     tokenizer = private_copy(word_piece())
-    return FastPath(tokenizer, unknown_id(tokenizer), (random_table(tokenizer, 16), None, None), 10_000)
+    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+    model = random_table(tokenizer, 16), None, None
+    return FastPath(tokenizer, vocabulary, unknown_id(tokenizer), model, 10_000)
 
 
 def test_new_words_are_exact_whether_learned_or_left_to_the_tokenizer():
