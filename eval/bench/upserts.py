@@ -55,7 +55,7 @@ class Changes:
     def __init__(self, texts: Sequence[dict[str, Any]]) -> None:
         self._texts = texts
         self._drawn = random.Random(0)
-        self._number = 0
+        self._version = 0
         self._done: dict[str, int] = {}
         self._latest: deque[str] = deque(maxlen=1000)
 
@@ -63,10 +63,13 @@ class Changes:
         """Return a document as it was at the start."""
         return self._document(number, 0)
 
-    def next(self) -> Document:
-        """Return a drawn document in its next version; versions only grow."""
-        self._number += 1
-        return self._document(self._drawn.randrange(len(self._texts)), self._number)
+    def batch(self, size: int) -> list[Document]:
+        """Return drawn documents, no two the same, in their next version; versions only grow."""
+        self._version += 1
+        return [
+            self._document(number, self._version)
+            for number in self._drawn.sample(range(len(self._texts)), size)
+        ]
 
     def report(self, written: Sequence[Document]) -> None:
         """Take note of documents that were reported to be written."""
@@ -187,7 +190,7 @@ class Run:
         for number in itertools.count():
             if stop.wait(max(0.0, began + number * batch / rate - time.perf_counter())):
                 return
-            changed = [self.changes.next() for _ in range(batch)]
+            changed = self.changes.batch(batch)
             started = time.perf_counter()
             try:
                 self.retriever.upsert(changed)
