@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from numba import njit
+from numba.core import config
+from numba.core.compiler_lock import global_compiler_lock
+
+settings: Any = config  # made at run time, unknown to type checkers
 
 
 def compiled(function: Any) -> Any:
@@ -12,9 +16,25 @@ def compiled(function: Any) -> Any:
     # Nothing here allocates; without numba's reference counts a call costs a quarter.
     options: dict[str, Any] = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
     try:
-        return njit(cache=True, **options)(function)
+        made = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder can be written: every process compiles for itself
-        return njit(**options)(function)
+        made = njit(**options)(function)
+    compile_as_set = made.compile
+
+    def compile_without_vectorizer(signature: Any) -> Any:
+        """Compile. What is worth it is written as vectors; to look for more took a fifth of a first call.
+
+        The setting is the process's; who compiles something else meanwhile waits for the lock.
+        """
+        with global_compiler_lock:
+            before, settings.LOOP_VECTORIZE = settings.LOOP_VECTORIZE, 0
+            try:
+                return compile_as_set(signature)
+            finally:
+                settings.LOOP_VECTORIZE = before
+
+    made.compile = compile_without_vectorizer
+    return made
 
 
 def part(function: Any) -> Any:

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from retriever.encoder.compiling import compiled, part
-from retriever.encoder.vector_ops import fetch_add, load_acquire, load_u64, store_release, take_slot
+from retriever.encoder.vector_ops import (
+    fetch_add,
+    load_acquire,
+    load_u64,
+    store_release,
+    take_slot,
+)
 
 WORDS_A_TEXT = 128  # new words given to the tokenizer in one text
 
