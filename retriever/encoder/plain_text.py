@@ -34,6 +34,7 @@ _EXAMINED = (
     (0x61, 0x7B),
     (0x80, 0x250),  # Latin
     (0x370, 0x700),  # Greek, Cyrillic, Armenian, Hebrew, Arabic
+    (0x900, 0x1000),  # the scripts of India, Thai, Lao, Tibetan
     (0x1E00, 0x1F00),  # Latin of Vietnam and others
     (0x2000, 0x2070),  # punctuation
     (0x20A0, 0x20D0),
@@ -69,7 +70,7 @@ class WordPieces:
     :param vocabulary: token to id.
     :param prefix: what pieces inside a word begin with in the vocabulary.
     :param longest: characters; a longer word is unknown as a whole.
-    :param folded: what the normalizer makes of each LETTER.
+    :param folded: what the normalizer makes of each LETTER, and "" of what always vanishes.
     """
 
     vocabulary: dict[str, int]
@@ -138,6 +139,22 @@ def _examine(
         for first, last in _IDEOGRAPHS:
             table[first:last] = APART
     characters = [chr(code) for first, last in _EXAMINED for code in range(first, last)]
+    pieces = _pieces_between_letters(tokenizer, characters)
+    for character, parts in zip(characters, pieces, strict=True):
+        if parts == ["x", "x"]:
+            table[ord(character)] = SPACE
+        elif len(parts) == 3 and parts[0] == parts[2] == "x":
+            table[ord(character)] = APART
+        elif len(parts) == 1 and len(parts[0]) > 2 and not unicodedata.combining(parts[0][1]):
+            table[ord(character)] = LETTER
+            folded[character] = parts[0][1:-1]
+        elif parts == ["xx"]:
+            folded[character] = ""
+    return table, folded
+
+
+def _pieces_between_letters(tokenizer: Tokenizer, characters: list[str]) -> list[list[str]]:
+    """Return what the tokenizer's normalizer and pre-tokenizer make of each character between two x."""
     text = " q ".join(f"x{character}x" for character in characters)
     if tokenizer.normalizer is not None:
         text = tokenizer.normalizer.normalize_str(text)
@@ -147,15 +164,7 @@ def _examine(
             pieces.append([])
         else:
             pieces[-1].append(piece)
-    for character, parts in zip(characters, pieces, strict=True):
-        if parts == ["x", "x"]:
-            table[ord(character)] = SPACE
-        elif len(parts) == 3 and parts[0] == parts[2] == "x":
-            table[ord(character)] = APART
-        elif len(parts) == 1 and len(parts[0]) > 2 and not unicodedata.combining(parts[0][1]):
-            table[ord(character)] = LETTER
-            folded[character] = parts[0][1:-1]
-    return table, folded
+    return pieces
 
 
 def _stays_inside(token: AddedToken, behaviour: NDArray[np.uint8]) -> bool:

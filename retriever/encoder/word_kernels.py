@@ -177,7 +177,7 @@ def cut_word(  # noqa: C901 - in one piece, see `part`
         position += 1 + (lead >= 0xC0) + (lead >= 0xE0)
         place = np.int64(places[code])
         count = np.int64(folded[place])
-        if count == 0 or size + count > longest:
+        if place == 0 or size + count > longest:
             return np.int64(0)
         for offset in range(count):
             word[prefix.size + size + offset] = folded[place + 1 + offset]

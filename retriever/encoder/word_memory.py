@@ -53,7 +53,8 @@ class Cutting(NamedTuple):
     :param keys: alike.
     :param prefix: uint8: what pieces inside a word begin with.
     :param places: uint16, shape (65536,): place of each character in `folded`.
-    :param folded: uint8: number of bytes and bytes that the normalizer makes of it; 0 for what is no letter.
+    :param folded: uint8: number of bytes and bytes that the normalizer makes of it; the first stands for what
+        is no letter.
     :param longest: bytes of the longest word that is cut.
     """
 

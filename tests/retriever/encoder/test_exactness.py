@@ -148,6 +148,8 @@ pieces = st.one_of(
     st.characters(),
     st.characters(min_codepoint=0xD800, max_codepoint=0xDFFF, categories=["Cs"]),
     st.text(alphabet=st.characters(min_codepoint=0x80, max_codepoint=0x52F), max_size=8),
+    st.text(alphabet=st.characters(min_codepoint=0x900, max_codepoint=0xFFF), max_size=8),
+    st.text(alphabet="".join(dict.fromkeys("".join(TEXTS[6]))), max_size=8),
     st.text(alphabet="abcXYZ019'-_.,[] \t\n", max_size=12),
 )
 texts = st.lists(st.tuples(pieces, st.sampled_from(["", " ", " ", "  ", "\n"])), max_size=30).map(

@@ -24,6 +24,7 @@ TEXTS = [
     "Über die Straße gehen müßige Bären; größere Mäuse überqueren Brücken.",
     "信息检索是查找文档的科学。东京は日本の首都です。한국어 문장도 있습니다.",
     "Быстрая коричневая лиса прыгает через ленивую собаку.",
+    "हिन्दी में एक वाक्य और दूसरा वाक्य। ภาษาไทยเป็นภาษาที่สวยงาม",
     "e = m*c^2; x[0] += foo_bar(1.5e-3) # <tag attr='1'> 100% & more @home",
     "naïve café coöperate résumé — “quoted” words… and 3½ cups",
 ]
