@@ -25,6 +25,7 @@ from rerank.budget import CostModel, score_within
 from rerank.calibration import Calibration, expected_calibration_error
 from rerank.onnx_runtime import OnnxReranker
 from rerank.recipes.frames import framed, read_groups
+from rerank.recipes.senses import ambiguous, read_words
 from retriever import Retriever, RetrieverConfig
 from retriever.reranking import bundled_model
 
@@ -33,7 +34,7 @@ LENGTHS = (32, 64, 128, 256)  # tokens of query and passage together
 DEPTHS = (10, 20, 50, 100)
 BUDGETS = (50, 100, 200, 400)  # milliseconds
 WORDS = ("the", "river", "of", "old", "stone", "houses", "runs", "slowly", "through", "a", "quiet", "town")
-FRAMES = 600
+FRAMES, SENSES = 600, 100  # lists of what was kept from training
 PROBE = Path("tests/rerank/data/probe.jsonl")
 
 
@@ -119,6 +120,11 @@ def _frames(reranker: OnnxReranker) -> dict[str, float]:
         sort, (query, passages) = framed(held, rng)
         right, wrong = reranker.score(query, passages[:2])
         won[sort].append(bool(right > wrong))
+    _, words = read_words()
+    for _ in range(SENSES):
+        query, passages = ambiguous(words, rng)
+        right, wrong = reranker.score(query, passages[:2])
+        won["senses"].append(bool(right > wrong))
     every = [value for values in won.values() for value in values]
     return {sort: round(float(np.mean(values)), 3) for sort, values in {"all": every, **won}.items()}
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rerank.recipes.frames import framed, read_groups
 from rerank.recipes.minimal_pairs import composed, disturbed
 from rerank.recipes.relations import bound, related
+from rerank.recipes.senses import ambiguous, read_words
 from rerank.recipes.sources import (
     LISTS,
     POOL,
@@ -36,7 +37,8 @@ from rerank.train.negatives import draw_negatives
 from rerank.train.teachers import TeacherVectors
 
 # Short lists cost a tenth of a mined one, and an order of words takes many to learn.
-FRAMED, COMPOSED, RELATED, BOUND, DISTURBED, SENSES = 30_000, 3_000, 4_000, 1_500, 1_800, 900
+FRAMED, AMBIGUOUS, COMPOSED, RELATED = 60_000, 8_000, 3_000, 4_000
+BOUND, DISTURBED, SENSES = 1_500, 1_800, 900
 MINED_KEPT = 12  # of so many mined lists one: reading them is what a training takes longest for
 Vectors = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -97,6 +99,9 @@ def structure_lists(data: Path, rng: np.random.Generator) -> Iterator[RankingLis
     for _ in range(FRAMED):
         sort, example = framed(groups, rng)
         yield _one_right(*example, f"framed-{sort}")
+    words, _ = read_words()
+    for _ in range(AMBIGUOUS):
+        yield _one_right(*ambiguous(words, rng), "ambiguous")
     for _ in range(COMPOSED):
         sort, (query, passages) = composed(rng)
         yield _one_right(query, passages, f"composed-{sort}")

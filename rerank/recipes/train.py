@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
     parser.add_argument("--layers", type=int, nargs="+", default=[0, 1, 2, 3, 4, 5], help="layers kept")
     parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--mined-times", type=int, default=1, help="how often a mined list counts")
+    parser.add_argument("--until", type=int, help="stop after this step, for another training to start from")
     parser.add_argument("--settings", type=json.loads, default={}, help="other settings as a JSON object")
     options = parser.parse_args()
     torch.manual_seed(0)
@@ -45,11 +45,10 @@ def main() -> None:
         weights, average, _ = read_checkpoint(options.start)
         model.load_state_dict(weights | average)
     settings = Settings(steps=options.steps, **options.settings)
-    lists = list(read_lists(options.lists))
-    lists += [one for one in lists[settings.dev :] if one.teachers] * (options.mined_times - 1)
-    trainer = Trainer(model, tokenizer, lists, options.out, settings)
+    trainer = Trainer(model, tokenizer, list(read_lists(options.lists)), options.out, settings)
     figures = trainer.run(
-        lambda step, loss: logging.info("step %d loss %.4f", step, loss) if step % 20 == 0 else None
+        lambda step, loss: logging.info("step %d loss %.4f", step, loss) if step % 20 == 0 else None,
+        until=options.until,
     )
     (options.out / "result.json").write_text(
         json.dumps({"settings": asdict(settings), "dev": figures}, indent=1), encoding="utf-8"

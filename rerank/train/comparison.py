@@ -3,7 +3,8 @@
 Each query token is laid beside what the passage says in its place (soft alignment, Parikh et al. 2016, over
 the final states' similarity), the two are compared, and attention over the compared tokens and the passage
 (MORES, Gao et al. 2020) decides what the differences mean: the same words, but the buyer is the seller.
-The states compared come from the middle of the encoder, where a token still knows its part in the sentence.
+The states compared come from two layers in the middle of the encoder, where a token still knows its part in
+the sentence.
 Only query tokens are worked on, so this costs a twentieth of reading the passage.
 """
 

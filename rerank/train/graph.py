@@ -75,11 +75,13 @@ class GraphWriter:
 
     def reader(self) -> Any:
         """The layers over texts on their own."""
-        states = middle = self._embed("ids")
+        states = self._embed("ids")
+        after = [states]
         for number in range(self.shape["layers"]):
             states = self._layer(states, f"layers.{number}")
-            if number + 1 == self.shape["compared"]:
-                middle = states
+            after.append(states)
+        compared = self.shape["compared"]
+        middle = self.op("Concat", *after[compared - 1 : compared + 1], axis=-1)
         self.op("Concat", states, self.linear(middle, "comparison.view"), axis=-1)
         self.nodes[-1].output[0] = "states"
         width = self.shape["hidden"] + self.shape["view"]

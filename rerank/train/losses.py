@@ -66,19 +66,6 @@ def divergence(logits: Tensor, teacher: Tensor, present: Tensor) -> Tensor:
     return functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
 
-def absolute(logits: Tensor, labels: Tensor, present: Tensor, bias: float) -> Tensor:
-    """Binary cross-entropy of each passage on its own: what makes logits comparable between queries.
-
-    :param logits: float (lists, places).
-    :param labels: float (lists, places), grades; above 0 is relevant.
-    :param present: bool (lists, places), False on padding.
-    :param bias: logit at which a passage is as likely relevant as not.
-    :return: the mean over passages, a scalar.
-    """
-    relevant = (labels > 0).to(logits.dtype)
-    return functional.binary_cross_entropy_with_logits((logits - bias)[present], relevant[present])
-
-
 LABEL_LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "listwise": listwise,
     "pairwise": pairwise,

@@ -22,7 +22,7 @@ from torch.nn import functional
 from rerank.train.comparison import Comparison
 
 NORM_EPS = 1e-12  # BERT's
-COMPARED = 2 / 3  # of the layers; of six, the fourth told most about who did what to whom
+COMPARED = 2 / 3  # of the layers; of six, the third and fourth told most about who did what to whom
 COSINE_SCALE = 20.0  # sentence-transformers' usual temperature of 0.05, as a factor
 MATCH_SCALE = 40.0  # chosen on training pairs that the bundled encoder has not seen; 20 to 60 do as well
 
@@ -32,8 +32,9 @@ class Architecture:
     """The shape of a late-crossing cross-encoder.
 
     :param layers: number of transformer layers.
-    :param compared: layers after which the tokens' states are compared: late enough to know a word's part in
-        its sentence, early enough not to have given it up for the sentence's meaning.
+    :param compared: layers after which the tokens' states are compared, together with those of the layer
+        before: late enough to know a word's part in its sentence, early enough not to have given it up for
+        the sentence's meaning.
     :param hidden: width of a token's state.
     :param heads: attention heads.
     :param intermediate: width of the feed-forward layer.
@@ -95,7 +96,7 @@ class Reading:
     """What was read of texts.
 
     :param states: final states, shape (texts, length, hidden).
-    :param middle: states after the layer whose tokens are compared, alike.
+    :param middle: states after the two layers whose tokens are compared, shape (texts, length, 2 * hidden).
     :param mask: 1.0 on tokens, 0.0 on padding, shape (texts, length).
     """
 
@@ -121,7 +122,7 @@ class CrossEncoderModel(nn.Module):
         self.positions = nn.Embedding(shape.positions, shape.hidden)
         self.embedding_norm = nn.LayerNorm(shape.hidden, eps=NORM_EPS)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
-        self.comparison = Comparison(shape.hidden, shape.view, shape.blocks)
+        self.comparison = Comparison(2 * shape.hidden, shape.view, shape.blocks)
         self.cosine_scale = nn.Parameter(torch.tensor(COSINE_SCALE))
         self.match_scale = nn.Parameter(torch.tensor(MATCH_SCALE))
 
@@ -175,13 +176,14 @@ class CrossEncoderModel(nn.Module):
         :param mask: 1.0 on tokens, 0.0 on padding, alike.
         :return: what was read.
         """
-        states = middle = self.embed(ids)
+        states = self.embed(ids)
+        after = [states]
         bias = _padding_bias(mask)
-        for number, layer in enumerate(self.layers, 1):
+        for layer in self.layers:
             states = layer(states, bias)
-            if number == self.shape.compared:
-                middle = states
-        return Reading(states, middle, mask)
+            after.append(states)
+        compared = self.shape.compared
+        return Reading(states, torch.cat(after[compared - 1 : compared + 1], -1), mask)
 
     def score(self, query: Reading, passage: Reading) -> tuple[Tensor, Tensor]:
         """Score pairs of texts that were read.

@@ -38,21 +38,24 @@ class Readings:
         unique = sorted({tuple(ids) for ids in texts}, key=lambda ids: (len(ids), ids))
         self._place = {ids: row for row, ids in enumerate(unique)}
         self._starts = np.concatenate([[0], np.cumsum([len(ids) for ids in unique])]).astype(np.int64)
-        shape = (int(self._starts[-1]), model.shape.hidden)
+        tokens, hidden = int(self._starts[-1]), model.shape.hidden
         done = folder / "read.json"
-        mark = {"texts": len(unique), "tokens": shape[0], "of": self._fingerprint(unique)}
+        mark = {"texts": len(unique), "tokens": tokens, "of": self._fingerprint(unique)}
         fresh = not done.exists() or json.loads(done.read_text(encoding="utf-8")) != mark
         if fresh:
             done.unlink(missing_ok=True)
             folder.mkdir(parents=True, exist_ok=True)
         self._kept = {
             name: np.lib.format.open_memmap(
-                folder / f"{name}.npy", "w+" if fresh else "r+", np.float16, shape if fresh else None
+                folder / f"{name}.npy",
+                "w+" if fresh else "r+",
+                np.float16,
+                (tokens, width) if fresh else None,
             )
-            for name in LAYERS
+            for name, width in zip(LAYERS, (hidden, 2 * hidden), strict=True)
         }
         if fresh:
-            LOG.info("reading %d texts, %d tokens, once", len(unique), shape[0])
+            LOG.info("reading %d texts, %d tokens, once", len(unique), tokens)
             for number, _ in enumerate(pool.map(self._read, _runs(unique)), 1):
                 if number % 200 == 0:
                     LOG.info("read %d runs", number)

@@ -28,6 +28,8 @@ from rerank.train.readings import Readings
 
 LOG = logging.getLogger(__name__)
 
+SORTED_STEPS = 16  # steps' worth of lists that are sorted by length together
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -43,8 +45,6 @@ class Settings:
     :param label_loss: "listwise" or "pairwise".
     :param teacher_loss: "divergence" or "margin".
     :param teacher_weight: of the teacher's loss beside the label's.
-    :param absolute_weight: of the loss that makes logits comparable between queries.
-    :param absolute_bias: logit at which a passage is as likely relevant as not.
     :param teachers: weight of each teacher in their blend.
     :param sharpness: logits a standard deviation of the teachers' blend is worth.
     :param max_query: tokens read of a query.
@@ -53,6 +53,7 @@ class Settings:
     :param told_apart: beginnings of the kinds of lists whose texts are alike by construction: on them the
         comparison is trained by itself, undisturbed by how alike the texts happen to be.
     :param quiet_weight: of the loss that has the comparison say little on all other lists.
+    :param taught_times: how often an epoch has each list with teachers' scores; it has the others once.
     :param dev: lists held out for measuring.
     :param measure_every: steps between two measurements and checkpoints.
     :param seed: order of the lists and new weights.
@@ -67,8 +68,6 @@ class Settings:
     label_loss: str = "listwise"
     teacher_loss: str = "divergence"
     teacher_weight: float = 0.3
-    absolute_weight: float = 0.1
-    absolute_bias: float = 10.0
     teachers: dict[str, float] = field(default_factory=lambda: {"cosine": 0.5, "bm25": 0.5})
     sharpness: float = 2.0
     max_query: int = 48
@@ -76,6 +75,7 @@ class Settings:
     decay: float = 0.995
     told_apart: tuple[str, ...] = ()
     quiet_weight: float = 0.0
+    taught_times: int = 1
     dev: int = 600
     measure_every: int = 200
     seed: int = 0
@@ -110,7 +110,9 @@ class Trainer:
         settings: Settings,
     ) -> None:
         held_out = min(settings.dev, len(lists) // 5)
-        self.dev, self.lists = lists[:held_out], lists[held_out:]
+        times = settings.taught_times
+        self.dev, learnt_from = lists[:held_out], lists[held_out:]
+        self.lists = [one for one in learnt_from for _ in range(times if one.teachers else 1)]
         if not self.lists:
             raise InvalidInputError("there is no ranking list to train on; give at least one")
         tokenizer.no_padding()
@@ -135,13 +137,17 @@ class Trainer:
         if self.device.type == "cuda" or shutil.which("g++") is not None:  # fusing needs a compiler
             for layer in model.layers:
                 layer.compile(dynamic=True)
-        self._readings = self._read_once() if settings.frozen else None
+        self._readings = self._read_once((*self.dev, *learnt_from)) if settings.frozen else None
+        self._lengths = np.array([len(one.query) for one in self.lists])
         self.step = 0
 
-    def run(self, progress: Callable[[int, float], None] | None = None) -> dict[str, float]:
+    def run(
+        self, progress: Callable[[int, float], None] | None = None, *, until: int | None = None
+    ) -> dict[str, float]:
         """Train to the last step, going on from a checkpoint if the folder has one.
 
         :param progress: called after each step with its number and loss.
+        :param until: stop after this step, the learning rate not yet fallen; None for the last.
         :return: dev nDCG by kind, and over all under "all".
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -151,12 +157,13 @@ class Trainer:
         if figures:
             self._log({"step": 0, "dev": figures})
         started, seen, running = time.monotonic(), self.step, 0.0
-        while self.step < self.settings.steps:
+        last = self.settings.steps if until is None else min(until, self.settings.steps)
+        while self.step < last:
             loss = self._advance()
             running += loss
             if progress is not None:
                 progress(self.step, loss)
-            if self.step % self.settings.measure_every == 0 or self.step == self.settings.steps:
+            if self.step % self.settings.measure_every == 0 or self.step == last:
                 done = self.step - seen
                 seconds = (time.monotonic() - started) / done
                 figures = self.measure()
@@ -245,15 +252,14 @@ class Trainer:
             return self._readings.look_up(ids, mask)
         return self.model.read(ids.to(self.device), mask.to(self.device))
 
-    def _read_once(self) -> Readings:
-        """Read every text there is."""
-        every = (*self.dev, *self.lists)
+    def _read_once(self, every: Sequence[RankingList]) -> Readings:
+        """Read every text of some lists."""
         queries = self.collate.query_ids([one.query for one in every])
         passages = self.collate.passage_ids([text for one in every for text in one.passages])
         return Readings(self.model, [*queries, *passages], self.folder / "readings", self._pool)
 
     def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The label's loss, the teachers' and the absolute one, weighted."""
+        """The label's loss and the teachers', weighted."""
         settings = self.settings
         labels, present = batch.labels.to(self.device), batch.present.to(self.device)
         total = losses.LABEL_LOSSES[settings.label_loss](logits, labels, present)
@@ -265,14 +271,10 @@ class Trainer:
             else:
                 distilled = losses.divergence(logits[taught], teacher, present[taught])
             total = total + settings.teacher_weight * distilled
-        if settings.absolute_weight:
-            total = total + settings.absolute_weight * losses.absolute(
-                logits, labels, present, settings.absolute_bias
-            )
         return total
 
     def _next_lists(self) -> list[RankingList]:
-        """The lists of this step: a permutation an epoch, from the seed and the epoch alone."""
+        """The lists of this step: each once an epoch, in an order of the seed and the epoch alone."""
         size = self.settings.lists
         chosen = []
         for number in range(self.step * size, (self.step + 1) * size):
@@ -284,9 +286,19 @@ class Trainer:
     def _order(self, epoch: int) -> Any:
         """The permutation of one epoch."""
         if getattr(self, "_ordered", (None, None))[0] != epoch:
-            order = np.random.default_rng((self.settings.seed, epoch)).permutation(len(self.lists))
-            self._ordered = (epoch, order)
+            self._ordered = (epoch, self._drawn(np.random.default_rng((self.settings.seed, epoch))))
         return self._ordered[1]
+
+    def _drawn(self, rng: np.random.Generator) -> Any:
+        """A permutation in which a step's queries are about as long: little of its work is padding."""
+        size = self.settings.lists
+        rows = rng.permutation(len(self.lists))
+        steps = []
+        for start in range(0, len(rows), SORTED_STEPS * size):
+            some = rows[start : start + SORTED_STEPS * size]
+            some = some[np.argsort(self._lengths[some], kind="stable")]
+            steps += [some[first : first + size] for first in range(0, len(some), size)]
+        return np.concatenate([steps[place] for place in rng.permutation(len(steps))])
 
     def _schedule(self) -> None:
         """Linear rise, then linear fall to a twentieth."""

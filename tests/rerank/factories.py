@@ -51,7 +51,7 @@ def weights(seed: int = 0) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         "match_scale": np.float32(2.0),
     }
     places = [f"layers.{number}" for number in range(shape["layers"])]
-    linear = {"comparison.view": (view, hidden), "comparison.compare": (view, 4 * view)}
+    linear = {"comparison.view": (view, 2 * hidden), "comparison.compare": (view, 4 * view)}
     for place in places:
         linear |= {
             f"{place}.attention_in": (3 * hidden, hidden),
