@@ -115,10 +115,12 @@ class Collection:
         manifest = read_manifest(path)
         sealed = check_seal(path)
         made = _checked_encoder(path, manifest, encoder)
+        if not sealed:
+            _check_segments_at_rest(path)
         collection = cls(path, manifest.config, made)
         try:
             if not sealed:
-                collection._check_unsealed(path)
+                collection._check_unsealed()
             collection.follow()
             if collection.recovered and collection._try_become_writer():
                 collection.persist()
@@ -407,11 +409,10 @@ class Collection:
                 f"copy is incomplete; copy again with Retriever.save, or run: retriever rebuild {self.path}"
             )
 
-    def _check_unsealed(self, path: Path) -> None:
+    def _check_unsealed(self) -> None:
         """Look a collection over that was not closed in peace, unless another process is at work on it."""
         if self._try_become_writer():
             self.store.check_pages()
-            check_segments(path / LEXICAL)
             self.stop_writing()
 
     # Life
@@ -519,6 +520,16 @@ class Collection:
 
 def _silent(done: int, total: int | None) -> None:
     """Report nothing."""
+
+
+def _check_segments_at_rest(path: Path) -> None:
+    """Check BM25's files before tantivy opens them, unless another process is at work on them."""
+    lock = WriterLock(path)
+    if lock.take():
+        try:
+            check_segments(path / LEXICAL)
+        finally:
+            lock.release()
 
 
 def _checked_encoder(

@@ -69,8 +69,13 @@ class BM25Index:
             else:
                 path.mkdir(parents=True, exist_ok=True)
                 self._index = tantivy.Index(schema.build(), path=str(path))
-        except (ValueError, OSError) as error:
-            raise CorruptCollectionError(f"{path} cannot be read ({error})") from error
+        except BaseException as error:
+            if not _is_damage(error):
+                raise
+            raise CorruptCollectionError(
+                f"{path} cannot be read ({error}); restore it from a copy, or run: retriever rebuild "
+                f"{None if path is None else path.parent}"
+            ) from error
         self._words = analyzer(drop_stop_words=True)
         self._all_words = analyzer(drop_stop_words=False)
         # Otherwise a thread of its own reads the files whenever they change, also after `close`.
@@ -333,6 +338,11 @@ class BM25Index:
             # One thread: segments, and with them ties, come out the same every time.
             self._writer = self._index.writer(_WRITER_MEMORY, 1)
         return self._writer
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Tell whether tantivy could not read a file; on some it panics, an error with no class to import."""
+    return isinstance(error, ValueError | OSError) or type(error).__name__ == "PanicException"
 
 
 def _members(pids: IntArray, allowed: IntArray) -> NDArray[np.bool_]:

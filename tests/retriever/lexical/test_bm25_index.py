@@ -1,4 +1,5 @@
 import math
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -106,6 +107,22 @@ def test_a_damaged_folder_is_named(tmp_path):
     (tmp_path / "lexical" / "meta.json").write_text("{")
     with pytest.raises(CorruptCollectionError, match="lexical cannot be read"):
         BM25Index(tmp_path / "lexical")
+
+
+def test_a_damaged_file_is_an_error_of_ours_and_no_panic(tmp_path):
+    filled(path=tmp_path / "lexical").close()
+    (victim,) = (tmp_path / "lexical").glob("*.fast")  # tantivy panics on some changes in it
+    whole = victim.read_bytes()
+    refused = 0
+    for place in range(len(whole)):
+        copy = tmp_path / str(place)  # not in place: what is mapped into memory may not be changed
+        shutil.copytree(tmp_path / "lexical", copy)
+        (copy / victim.name).write_bytes(whole[:place] + bytes([whole[place] ^ 0x40]) + whole[place + 1 :])
+        try:
+            BM25Index(copy)
+        except CorruptCollectionError:
+            refused += 1
+    assert refused > len(whole) // 4
 
 
 @given(st.text(max_size=60))
