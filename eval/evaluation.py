@@ -308,4 +308,4 @@ def _documents(collection: Collection, pids: NDArray[np.int64], scores: NDArray[
             best.setdefault(row, score)
     rows = list(best)[:CUTOFF]
     contents = collection.store.documents(rows)
-    return [(contents[row][0], best[row]) for row in rows if row in contents]
+    return [(contents[row].id, best[row]) for row in rows if row in contents]

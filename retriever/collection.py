@@ -6,7 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -116,11 +116,9 @@ class Collection:
         sealed = check_seal(path)
         made = _checked_encoder(path, manifest, encoder)
         if not sealed:
-            _check_segments_at_rest(path)
+            _check_unsealed(path)
         collection = cls(path, manifest.config, made)
         try:
-            if not sealed:
-                collection._check_unsealed()
             collection.follow()
             if collection.recovered and collection._try_become_writer():
                 collection.persist()
@@ -145,11 +143,8 @@ class Collection:
         if not lock.take():
             raise lock.refused()
         try:
-            store = DocumentStore(path / _DATABASE)
-            try:
+            with closing(DocumentStore(path / _DATABASE)) as store:
                 store.check()
-            finally:
-                store.close()
             _remove_derived(path)
         finally:
             lock.release()
@@ -409,12 +404,6 @@ class Collection:
                 f"copy is incomplete; copy again with Retriever.save, or run: retriever rebuild {self.path}"
             )
 
-    def _check_unsealed(self) -> None:
-        """Look a collection over that was not closed in peace, unless another process is at work on it."""
-        if self._try_become_writer():
-            self.store.check_pages()
-            self.stop_writing()
-
     # Life
 
     def persist(self) -> None:
@@ -522,12 +511,17 @@ def _silent(done: int, total: int | None) -> None:
     """Report nothing."""
 
 
-def _check_segments_at_rest(path: Path) -> None:
-    """Check BM25's files before tantivy opens them, unless another process is at work on them."""
+def _check_unsealed(path: Path) -> None:
+    """Look files over that were not closed in peace, unless another process is at work on them.
+
+    What tantivy does with a damaged file of its own is not to be foreseen, so that this comes before it.
+    """
     lock = WriterLock(path)
     if lock.take():
         try:
             check_segments(path / LEXICAL)
+            with closing(DocumentStore(path / _DATABASE)) as store:
+                store.check_pages()
         finally:
             lock.release()
 

@@ -202,7 +202,7 @@ def _candidates(
 ) -> list[Candidate]:
     """Read the texts of the first `limit` documents and note where each stage put them."""
     rows = list(documents)[:limit]
-    contents = collection.store.split_documents(rows)
+    contents = collection.store.documents(rows)
     dense_ranks, lexical_ranks = _ranks(collection, found.dense), _ranks(collection, found.lexical)
     candidates = []
     places = {row: int(found.pids[documents[row]]) - contents[row].first for row in rows if row in contents}
@@ -218,9 +218,7 @@ def _candidates(
         fused = StageScore(rank, float(found.fused[place]))
         span = content.spans[places[row]]
         candidates.append(
-            Candidate(
-                content.id, row, content.title, content.text, content.metadata, span, fused, dense, lexical
-            )
+            Candidate(content.id, content.title, content.text, content.metadata, span, fused, dense, lexical)
         )
     return candidates
 

@@ -114,7 +114,6 @@ class Candidate:
     """A document in the short list that the first stage hands to the second.
 
     :param id: the document's id.
-    :param row: the document's row in the store.
     :param title: the document's title, or "".
     :param text: the document's text, whole.
     :param metadata: the document's metadata as JSON.
@@ -125,7 +124,6 @@ class Candidate:
     """
 
     id: str
-    row: int
     title: str
     text: str
     metadata: str

@@ -114,17 +114,13 @@ def probe(options: argparse.Namespace) -> dict[str, Any]:
 
 def _frames(reranker: OnnxReranker) -> dict[str, float]:
     """The same on frames that were kept from training: the right passage before the exchanged one."""
-    (_, held), rng = read_groups(), np.random.default_rng(0)
+    (_, groups), (_, words), rng = read_groups(), read_words(), np.random.default_rng(0)
+    drawn = [framed(groups, rng) for _ in range(FRAMES)]
+    drawn += [("senses", ambiguous(words, rng)) for _ in range(SENSES)]
     won: dict[str, list[bool]] = defaultdict(list)
-    for _ in range(FRAMES):
-        sort, (query, passages) = framed(held, rng)
+    for sort, (query, passages) in drawn:
         right, wrong = reranker.score(query, passages[:2])
         won[sort].append(bool(right > wrong))
-    _, words = read_words()
-    for _ in range(SENSES):
-        query, passages = ambiguous(words, rng)
-        right, wrong = reranker.score(query, passages[:2])
-        won["senses"].append(bool(right > wrong))
     every = [value for values in won.values() for value in values]
     return {sort: round(float(np.mean(values)), 3) for sort, values in {"all": every, **won}.items()}
 

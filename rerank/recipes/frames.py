@@ -11,11 +11,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from rerank.recipes.minimal_pairs import SETTINGS, Example, Rng, as_sentence, one_of
 from rerank.recipes.relations import TOKENS
+
+T = TypeVar("T")
 
 HELD_OUT = 8  # of so many groups one is kept from training
 SAID_AGAIN = 0.3  # share of queries that are a statement, too
@@ -50,8 +53,15 @@ def read_groups() -> tuple[list[Group], list[Group]]:
         for entry in json.loads(path.read_text(encoding="utf-8")):
             fillers = tuple(sides[entry["sides"]]) if entry["sides"] else ()
             groups.append(Group(path.stem, tuple(entry["said"]), tuple(entry["asked"]), fillers))
-    held = set(range(0, len(groups), HELD_OUT))
-    return [g for row, g in enumerate(groups) if row not in held], [groups[row] for row in sorted(held)]
+    return held_apart(groups)
+
+
+def held_apart(every: Sequence[T]) -> tuple[list[T], list[T]]:
+    """Keep one in `HELD_OUT` from training.
+
+    :return: those to train on, and those held out.
+    """
+    return [one for row, one in enumerate(every) if row % HELD_OUT], list(every[::HELD_OUT])
 
 
 def framed(groups: Sequence[Group], rng: Rng) -> tuple[str, Example]:

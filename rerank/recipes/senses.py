@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rerank.recipes.frames import HELD_OUT, SAID_AGAIN
+from rerank.recipes.frames import SAID_AGAIN, held_apart
 from rerank.recipes.minimal_pairs import SETTINGS, Example, Rng, as_sentence, one_of
 
 SET = 0.3  # share of lists whose statements all begin with the same setting
@@ -42,8 +42,7 @@ def read_words() -> tuple[list[Word], list[Word]]:
         tuple(Sense(tuple(sense["said"]), tuple(sense["asked"])) for sense in entry["senses"])
         for entry in entries
     ]
-    held = set(range(0, len(words), HELD_OUT))
-    return [word for row, word in enumerate(words) if row not in held], [words[row] for row in sorted(held)]
+    return held_apart(words)
 
 
 def ambiguous(words: Sequence[Word], rng: Rng) -> Example:

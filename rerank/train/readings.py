@@ -56,7 +56,7 @@ class Readings:
         }
         if fresh:
             LOG.info("reading %d texts, %d tokens, once", len(unique), tokens)
-            for number, _ in enumerate(pool.map(self._read, _runs(unique)), 1):
+            for number, _ in enumerate(pool.map(self._read, runs_of_one_length(unique, TOKENS_PER_RUN)), 1):
                 if number % 200 == 0:
                     LOG.info("read %d runs", number)
             done.write_text(json.dumps(mark), encoding="utf-8")
@@ -103,11 +103,16 @@ class Readings:
         return digest.hexdigest()
 
 
-def _runs(texts: Sequence[Ids]) -> list[list[Ids]]:
-    """Neighbours of one length, at most so many tokens together."""
+def runs_of_one_length(texts: Sequence[Ids], tokens: int) -> list[list[Ids]]:
+    """Put neighbours of one length together: nothing of what is read is padding.
+
+    :param texts: token ids, ordered by length.
+    :param tokens: at most so many together, unless one text alone has more.
+    :return: the texts, in runs.
+    """
     runs: list[list[Ids]] = []
     for ids in texts:
-        if not runs or len(runs[-1][0]) != len(ids) or (len(runs[-1]) + 1) * len(ids) > TOKENS_PER_RUN:
+        if not runs or len(runs[-1][0]) != len(ids) or (len(runs[-1]) + 1) * len(ids) > tokens:
             runs.append([])
         runs[-1].append(ids)
     return runs

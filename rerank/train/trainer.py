@@ -301,11 +301,8 @@ class Trainer:
         return np.concatenate([steps[place] for place in rng.permutation(len(steps))])
 
     def _schedule(self) -> None:
-        """Linear rise, then linear fall to a twentieth."""
-        settings = self.settings
-        rise = max(1.0, settings.warmup * settings.steps)
-        fall = (settings.steps - self.step) / max(1.0, settings.steps - rise)
-        share = min((self.step + 1) / rise, max(0.05, fall))
+        """Set the learning rates of this step."""
+        share = learning_rate_share(self.step, self.settings.steps, self.settings.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = group["peak"] * share
 
@@ -364,6 +361,19 @@ class Trainer:
         LOG.info("step %s: dev nDCG@10 %.4f", entry["step"], entry["dev"]["all"])
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def learning_rate_share(step: int, steps: int, warmup: float) -> float:
+    """Linear rise, then linear fall to a twentieth.
+
+    :param step: steps done.
+    :param steps: steps there are.
+    :param warmup: share of them in which the rate rises.
+    :return: share of the peak rate.
+    """
+    rise = max(1.0, warmup * steps)
+    fall = (steps - step) / max(1.0, steps - rise)
+    return min((step + 1) / rise, max(0.05, fall))
 
 
 def list_ndcg(scores: Any, labels: Sequence[float], k: int = 10) -> float:

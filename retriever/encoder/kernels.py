@@ -227,7 +227,7 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
     :param ids: written: known tokens, of one text after the other in the same place.
     :param apart: keep all ids: those of text i begin at 2 * starts[i] + ROOM * i.
     :param counts: written, shape (texts, 2): tokens with unknown ones, and tokens in `ids`.
-    :param misses: written: begin and length of words that are not remembered.
+    :param misses: written: begin and length of words that the tokenizer has to be asked for.
     :param out: written: vectors, shape (texts, dimensions); without dimensions there are only ids.
     :return: the number of words that the tokenizer has to be asked for.
     """

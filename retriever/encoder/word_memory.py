@@ -130,7 +130,7 @@ class WordMemory:
     ) -> None:
         """Put words with their tokens into the memory."""
         if not remember_words(data, places, ids, id_starts, self._rules.triggers, self.words):
-            self.words = _empty(self._capacity, self._unknown)
+            self.make_room()
 
     def _ask_tokenizer(self, data: NDArray[np.uint8], misses: NDArray[np.int64]) -> None:
         """Learn words from the tokenizer."""

@@ -7,6 +7,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -63,19 +64,12 @@ class BM25Index:
         schema = tantivy.SchemaBuilder()
         schema.add_unsigned_field("pid", indexed=True, fast=True)
         schema.add_text_field("text", tokenizer_name=_ANALYZER, index_option="freq")
-        try:
+        with _reported(path, "read"):
             if path is None:
                 self._index = tantivy.Index(schema.build())
             else:
                 path.mkdir(parents=True, exist_ok=True)
                 self._index = tantivy.Index(schema.build(), path=str(path))
-        except BaseException as error:
-            if not _is_damage(error):
-                raise
-            raise CorruptCollectionError(
-                f"{path} cannot be read ({error}); restore it from a copy, or run: retriever rebuild "
-                f"{None if path is None else path.parent}"
-            ) from error
         self._words = analyzer(drop_stop_words=True)
         self._all_words = analyzer(drop_stop_words=False)
         # Otherwise a thread of its own reads the files whenever they change, also after `close`.
@@ -131,14 +125,9 @@ class BM25Index:
         """
         if self._writer is None:
             return
-        try:
-            # A search that needs the last changes may commit while a timer does; tantivy raises then.
-            with self._committing:
-                self._writer.commit()
-        except (ValueError, OSError) as error:
-            if "No space left" in str(error):
-                raise StorageFullError(f"the disk holding {self._path} is full; free some space") from error
-            raise CorruptCollectionError(f"{self._path} cannot be written ({error})") from error
+        # A search that needs the last changes may commit while a timer does; tantivy raises then.
+        with _reported(self._path, "written"), self._committing:
+            self._writer.commit()
 
     def commit(self) -> None:
         """Make all changes so far durable and visible. No search may go on.
@@ -149,9 +138,13 @@ class BM25Index:
         self.reload()
 
     def reload(self) -> None:
-        """See what has been committed, also by another process. No search may go on."""
-        self._index.reload()
-        self._searcher = self._index.searcher()
+        """See what has been committed, also by another process. No search may go on.
+
+        :raises CorruptCollectionError: if a file cannot be read.
+        """
+        with _reported(self._path, "read"):
+            self._index.reload()
+            self._searcher = self._index.searcher()
         self._pending = PendingPassages(self._all_words)
         self._average, self.visible = None, True
 
@@ -340,9 +333,21 @@ class BM25Index:
         return self._writer
 
 
-def _is_damage(error: BaseException) -> bool:
-    """Tell whether tantivy could not read a file; on some it panics, an error with no class to import."""
-    return isinstance(error, ValueError | OSError) or type(error).__name__ == "PanicException"
+@contextmanager
+def _reported(path: Path | None, done: str) -> Iterator[None]:
+    """Turn what tantivy raises for damaged files and full disks into errors of ours."""
+    try:
+        yield
+    except BaseException as error:
+        # On some damage it panics, an error with no class to import.
+        if not isinstance(error, ValueError | OSError) and type(error).__name__ != "PanicException":
+            raise
+        if "No space left" in str(error):
+            raise StorageFullError(f"the disk holding {path} is full; free some space") from error
+        raise CorruptCollectionError(
+            f"{path} cannot be {done} ({error}); restore it from a copy, or run: retriever rebuild "
+            f"{None if path is None else path.parent}"
+        ) from error
 
 
 def _members(pids: IntArray, allowed: IntArray) -> NDArray[np.bool_]:

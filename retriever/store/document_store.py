@@ -131,7 +131,8 @@ class DocumentStore:
         """Return (title, text, metadata JSON) of a document, or None."""
         with self._reading() as connection:
             found = connection.execute("SELECT row FROM documents WHERE id = ?", (id,)).fetchone()
-        return None if found is None else next((row[1:] for row in self.documents([found[0]]).values()), None)
+        documents = {} if found is None else self.documents([found[0]])
+        return next(((one.title, one.text, one.metadata) for one in documents.values()), None)
 
     def contains(self, id: str) -> bool:
         """Tell whether there is a document with this id."""
@@ -158,25 +159,7 @@ class DocumentStore:
         """Return the content digests of those of the ids that exist."""
         return dict(self._select("SELECT id, digest FROM documents WHERE id IN ({})", ids))
 
-    def documents(self, rows: Sequence[int]) -> dict[int, tuple[str, str, str, str]]:
-        """Return (id, title, text, metadata JSON) by row; rows deleted meanwhile are missing.
-
-        :raises CorruptCollectionError: if a document is not what was written.
-        """
-        query = "SELECT row, id, title, text, metadata, digest FROM documents WHERE row IN ({})"
-        return {found[0]: self._checked(found) for found in self._select(query, rows)}
-
-    def _checked(self, found: Sequence[Any]) -> tuple[str, str, str, str]:
-        """Return (id, title, text, metadata JSON) where they are what was written."""
-        row, id, title, text, metadata, digest = found
-        if content_digest(title, text, metadata) != digest:
-            raise CorruptCollectionError(
-                f"{self._path}: the document {id!r} (row {row}) is damaged; write it again with upsert, "
-                "or restore the file from a copy"
-            )
-        return id, title, text, metadata
-
-    def split_documents(self, rows: Sequence[int]) -> dict[int, SplitDocument]:
+    def documents(self, rows: Sequence[int]) -> dict[int, SplitDocument]:
         """Return documents with their passages by row; rows deleted meanwhile are missing.
 
         :raises CorruptCollectionError: if a document is not what was written.
@@ -191,6 +174,16 @@ class DocumentStore:
             )
             for *found, pid, passages, spans in self._select(query, rows)
         }
+
+    def _checked(self, found: Sequence[Any]) -> tuple[str, str, str, str]:
+        """Return (id, title, text, metadata JSON) where they are what was written."""
+        row, id, title, text, metadata, digest = found
+        if content_digest(title, text, metadata) != digest:
+            raise CorruptCollectionError(
+                f"{self._path}: the document {id!r} (row {row}) is damaged; write it again with upsert, "
+                "or restore the file from a copy"
+            )
+        return id, title, text, metadata
 
     def passage_texts(self, pids: IntArray) -> list[str]:
         """Return the texts of passages as they are encoded: the document's title, then the passage.

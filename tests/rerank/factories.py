@@ -102,3 +102,8 @@ def reranker_folder(folder: Path, *, int8: bool = True, **config: object) -> Pat
 def sentence(rng: np.random.Generator, length: int) -> str:
     """Words, drawn."""
     return " ".join(rng.choice(WORDS, size=length))
+
+
+def plain(text: str) -> str:
+    """A sentence without what it may be written with or without: capitals and the mark at its end."""
+    return text.lower().rstrip(".?")

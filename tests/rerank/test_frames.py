@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank.recipes.frames import HELD_OUT, framed, read_groups
+from tests.rerank.factories import plain
 
 TRAINED, HELD = read_groups()
-PROBE = Path(__file__).parent / "data" / "probe.jsonl"
 
 
 def test_groups_are_many_and_some_are_held_out() -> None:
@@ -43,10 +41,8 @@ def test_the_same_draw_gives_the_same_list() -> None:
     assert framed(TRAINED, np.random.default_rng(3)) == framed(TRAINED, np.random.default_rng(3))
 
 
-def test_no_frame_is_a_sentence_of_the_probe() -> None:
-    pairs = [json.loads(line) for line in PROBE.read_text(encoding="utf-8").splitlines()]
-    asked = {pair[side].lower().rstrip(".?") for pair in pairs for side in ("query", "right", "wrong")}
+def test_no_frame_is_a_sentence_of_the_probe(probe_sentences: set[str]) -> None:
     rng = np.random.default_rng(0)
     for _ in range(2000):
         _, (query, passages) = framed(TRAINED, rng)
-        assert not asked & {text.lower().rstrip(".?") for text in (query, *passages)}
+        assert not probe_sentences & {plain(text) for text in (query, *passages)}

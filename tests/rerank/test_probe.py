@@ -8,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from rerank import OnnxReranker
 
@@ -43,8 +42,6 @@ def test_no_pair_is_there_twice() -> None:
 
 
 def test_the_bundled_reranker_sees_more_than_chance() -> None:
-    if not (BUNDLED / "model.onnx").is_file():
-        pytest.skip("no bundled reranker")
     reranker = OnnxReranker(BUNDLED)
     asked = pairs()
     right = reranker.score_pairs([(pair["query"], pair["right"]) for pair in asked])

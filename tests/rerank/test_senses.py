@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank.recipes.frames import HELD_OUT
 from rerank.recipes.senses import ambiguous, read_words
+from tests.rerank.factories import plain
 
 TRAINED, HELD = read_words()
-PROBE = Path(__file__).parent / "data" / "probe.jsonl"
 
 
 def test_words_are_many_and_some_are_held_out() -> None:
@@ -30,9 +27,7 @@ def test_each_passage_is_of_another_sense(seed: int) -> None:
     assert query.lower() not in {text.lower().rstrip(".") for text in passages}
 
 
-def test_no_statement_is_a_sentence_of_the_probe() -> None:
-    pairs = [json.loads(line) for line in PROBE.read_text(encoding="utf-8").splitlines()]
-    asked = {pair[side].lower().rstrip(".?") for pair in pairs for side in ("query", "right", "wrong")}
+def test_no_statement_is_a_sentence_of_the_probe(probe_sentences: set[str]) -> None:
     for word in (*TRAINED, *HELD):
         for sense in word:
-            assert not asked & {text.lower().rstrip(".?") for text in (*sense.said, *sense.asked)}
+            assert not probe_sentences & {plain(text) for text in (*sense.said, *sense.asked)}

@@ -12,7 +12,7 @@ from tests.factories import OverlapReranker
 
 def short_list(*fused):
     return [
-        Candidate(str(i), i, "", f"passage {i}", "{}", (0, 9), StageScore(i + 1, score), None, None)
+        Candidate(str(i), "", f"passage {i}", "{}", (0, 9), StageScore(i + 1, score), None, None)
         for i, score in enumerate(fused)
     ]
 

@@ -67,7 +67,7 @@ def test_removing_what_is_not_there(store):
 
 def test_lookups_of_any_length(store):
     store.apply(insert=[doc(str(i)) for i in range(25_000)])
-    assert len(store.split_documents(list(range(1, 25_001)))) == 25_000
+    assert len(store.documents(list(range(1, 25_001)))) == 25_000
     assert store.passages.rows_of(np.arange(0, 25_002)).tolist() == [-1, *range(1, 25_001), -1]
     assert len(store.digests([str(i) for i in range(30_000)])) == 25_000
     sample = store.sample(100, seed=3)
