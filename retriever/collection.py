@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.collection_folder import DATABASE, PASSAGES, checked_folder, clear_folder, make_folder
 from retriever.collection_info import CollectionInfo
 from retriever.collection_lexical import LEXICAL, CollectionLexical
 from retriever.collection_vectors import VECTORS, CollectionVectors
@@ -19,8 +19,6 @@ from retriever.config import RetrieverConfig
 from retriever.encoder import StaticEncoder
 from retriever.errors import (
     ClosedError,
-    CollectionExistsError,
-    ConfigError,
     CorruptCollectionError,
 )
 from retriever.index.protocol import VectorIndex
@@ -29,16 +27,9 @@ from retriever.preparation import BATCH, Preparation, Prepared, select
 from retriever.read_write_lock import ReadWriteLock
 from retriever.store.derived_files import read_derived, write_derived
 from retriever.store.document_store import DocumentStore
-from retriever.store.manifest import (
-    FORMAT_VERSION,
-    Manifest,
-    disk_error,
-    read_manifest,
-    write_manifest,
-)
 from retriever.store.passage_table import PassageTable
 from retriever.store.records import Change, StoredDocument
-from retriever.store.seal import break_seal, check_seal, check_segments
+from retriever.store.seal import break_seal
 from retriever.store.writer_lock import WriterLock
 from retriever.types import Filter, WriteSummary
 from retriever.write_stream import write_stream
@@ -48,7 +39,6 @@ Progress = Callable[[int, int | None], None]
 
 FloatArray = NDArray[np.float32]
 
-_DATABASE, _PASSAGES = "documents.sqlite", "passages"
 _PERSIST_EVERY = 100_000  # passages; replaying that many after a crash takes seconds
 _INDEX_FIELDS_FROM = 20_000  # passages; before that, a filter reads all metadata in a few milliseconds
 
@@ -74,7 +64,7 @@ class Collection:
         self._writer = WriterLock(path)
         self._closed = False
         self._preparation = Preparation(config, encoder)
-        self.store = DocumentStore(None if path is None else path / _DATABASE)
+        self.store = DocumentStore(None if path is None else path / DATABASE)
         self._vectors = CollectionVectors(self.store, config, encoder) if config.dense else None
         self._lexical: CollectionLexical | None = None
         self._seq = self._persisted_seq = self._unpersisted = 0
@@ -92,16 +82,7 @@ class Collection:
         :raises CollectionExistsError: if the folder holds something already.
         """
         if path is not None:
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise CollectionExistsError(
-                    f"{path} exists and is not empty; open it with Retriever.open({str(path)!r}) and upsert, "
-                    "or choose another folder"
-                )
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise disk_error(path, error) from error
-            write_manifest(path, Manifest(format=FORMAT_VERSION, config=config, encoder=encoder.fingerprint))
+            make_folder(path, config, encoder)
         return cls(path, config, encoder)
 
     @classmethod
@@ -112,12 +93,7 @@ class Collection:
         :raises CollectionError: if it is absent, damaged or newer than this version.
         :raises ConfigError: if the encoder is not the one it was built with.
         """
-        manifest = read_manifest(path)
-        sealed = check_seal(path)
-        made = _checked_encoder(path, manifest, encoder)
-        if not sealed:
-            _check_unsealed(path)
-        collection = cls(path, manifest.config, made)
+        collection = cls(path, *checked_folder(path, encoder))
         try:
             collection.follow()
             if collection.recovered and collection._try_become_writer():
@@ -138,16 +114,7 @@ class Collection:
         :raises CorruptCollectionError: if the documents themselves are damaged.
         :raises CollectionLockedError: if another process is writing.
         """
-        read_manifest(path)
-        lock = WriterLock(path)
-        if not lock.take():
-            raise lock.refused()
-        try:
-            with closing(DocumentStore(path / _DATABASE)) as store:
-                store.check()
-            _remove_derived(path)
-        finally:
-            lock.release()
+        clear_folder(path)
         collection = cls.open(path, encoder)
         collection.settle()
         collection.persist()
@@ -383,8 +350,8 @@ class Collection:
     def _load(self) -> None:
         """Read what is derived as far as it was written."""
         wanted = self.store.seq
-        if self.path is not None and (found := read_derived(self.path, _PASSAGES)) is not None:
-            self._check_not_ahead(_PASSAGES, found[0].seq, wanted)
+        if self.path is not None and (found := read_derived(self.path, PASSAGES)) is not None:
+            self._check_not_ahead(PASSAGES, found[0].seq, wanted)
             self.store.passages, self.store.known_seq = PassageTable.load(found[1]), found[0].seq
         self._seq = self.store.refresh()
         if self._vectors is not None and self.path is not None:
@@ -400,7 +367,7 @@ class Collection:
         # Another process may have written between the two looks.
         if seq > store_seq and seq > self.store.seq and self.path is not None:
             raise CorruptCollectionError(
-                f"{self.path / _DATABASE} ends at change {store_seq}, {name}.json knows change {seq}: the "
+                f"{self.path / DATABASE} ends at change {store_seq}, {name}.json knows change {seq}: the "
                 f"copy is incomplete; copy again with Retriever.save, or run: retriever rebuild {self.path}"
             )
 
@@ -428,7 +395,7 @@ class Collection:
 
     def _write_derived(self, folder: Path) -> None:
         """Write the table of passages and the vectors."""
-        write_derived(folder, _PASSAGES, ".npy", self.store.known_seq, self.store.passages.save)
+        write_derived(folder, PASSAGES, ".npy", self.store.known_seq, self.store.passages.save)
         if self._vectors is not None:
             self._vectors.save(folder)
 
@@ -438,9 +405,9 @@ class Collection:
         with self.reading():
             target = Collection.create(path, self.config, self.encoder)
             target.close()
-            (path / _DATABASE).unlink()
+            (path / DATABASE).unlink()
             break_seal(path)
-            self.store.copy_to(path / _DATABASE)
+            self.store.copy_to(path / DATABASE)
             self._write_derived(path)
         copy = Collection.open(path, lambda _: self.encoder)
         copy._become_writer()
@@ -463,7 +430,7 @@ class Collection:
                     self.store.checkpoint()
                 self.store.close()
                 # A reader may hold back a part of the log; then there is no seal, and opening looks closer.
-                log = None if self.path is None else self.path / f"{_DATABASE}-wal"
+                log = None if self.path is None else self.path / f"{DATABASE}-wal"
                 if log is None or not log.exists() or log.stat().st_size == 0:
                     self._writer.seal()
                 self._writer.release()
@@ -509,39 +476,3 @@ class Collection:
 
 def _silent(done: int, total: int | None) -> None:
     """Report nothing."""
-
-
-def _check_unsealed(path: Path) -> None:
-    """Look files over that were not closed in peace, unless another process is at work on them.
-
-    What tantivy does with a damaged file of its own is not to be foreseen, so that this comes before it.
-    """
-    lock = WriterLock(path)
-    if lock.take():
-        try:
-            check_segments(path / LEXICAL)
-            with closing(DocumentStore(path / _DATABASE)) as store:
-                store.check_pages()
-        finally:
-            lock.release()
-
-
-def _checked_encoder(
-    path: Path, manifest: Manifest, encoder: Callable[[RetrieverConfig], StaticEncoder]
-) -> StaticEncoder:
-    """Make the encoder; refuse one that the vectors were not made with."""
-    made = encoder(manifest.config)
-    if made.fingerprint != manifest.encoder:
-        raise ConfigError(
-            f"{path} was built with another encoder ({manifest.encoder}, not {made.fingerprint}); "
-            "give that encoder, or build the collection again"
-        )
-    return made
-
-
-def _remove_derived(path: Path) -> None:
-    """Delete everything that can be made again."""
-    for pattern in (f"{VECTORS}*", f"{_PASSAGES}*", f"{LEXICAL}.json"):
-        for file in path.glob(pattern):
-            file.unlink()
-    shutil.rmtree(path / LEXICAL, ignore_errors=True)

@@ -1,0 +1,96 @@
+"""A collection's folder: made, looked over before it is opened, and cleared of what can be made again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from retriever.collection_lexical import LEXICAL
+from retriever.collection_vectors import VECTORS
+from retriever.config import RetrieverConfig
+from retriever.encoder import StaticEncoder
+from retriever.errors import CollectionExistsError, ConfigError
+from retriever.store.document_store import DocumentStore
+from retriever.store.manifest import FORMAT_VERSION, Manifest, disk_error, read_manifest, write_manifest
+from retriever.store.seal import check_seal, check_segments
+from retriever.store.writer_lock import WriterLock
+
+DATABASE, PASSAGES = "documents.sqlite", "passages"
+
+
+def make_folder(path: Path, config: RetrieverConfig, encoder: StaticEncoder) -> None:
+    """Make the folder of a new collection.
+
+    :raises CollectionExistsError: if it holds something already.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise CollectionExistsError(
+            f"{path} exists and is not empty; open it with Retriever.open({str(path)!r}) and upsert, "
+            "or choose another folder"
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(path, error) from error
+    write_manifest(path, Manifest(format=FORMAT_VERSION, config=config, encoder=encoder.fingerprint))
+
+
+def checked_folder(
+    path: Path, encoder: Callable[[RetrieverConfig], StaticEncoder]
+) -> tuple[RetrieverConfig, StaticEncoder]:
+    """Look a collection's files over, as far as one can before they are opened.
+
+    :param encoder: makes the encoder that a configuration asks for.
+    :return: how the collection is built, and the encoder that it was built with.
+    :raises CollectionError: if it is absent, damaged or newer than this version.
+    :raises ConfigError: if the encoder is another.
+    """
+    manifest = read_manifest(path)
+    sealed = check_seal(path)
+    made = encoder(manifest.config)
+    if made.fingerprint != manifest.encoder:
+        raise ConfigError(
+            f"{path} was built with another encoder ({manifest.encoder}, not {made.fingerprint}); "
+            "give that encoder, or build the collection again"
+        )
+    if not sealed:
+        _check_unsealed(path)
+    return manifest.config, made
+
+
+def _check_unsealed(path: Path) -> None:
+    """Look files over that were not closed in peace, unless another process is at work on them.
+
+    What tantivy does with a damaged file of its own is not to be foreseen, so that this comes before it.
+    """
+    lock = WriterLock(path)
+    if lock.take():
+        try:
+            check_segments(path / LEXICAL)
+            with closing(DocumentStore(path / DATABASE)) as store:
+                store.check_pages()
+        finally:
+            lock.release()
+
+
+def clear_folder(path: Path) -> None:
+    """Throw away everything derived, once the documents are found whole.
+
+    :raises CorruptCollectionError: if the documents themselves are damaged.
+    :raises CollectionLockedError: if another process is writing.
+    """
+    read_manifest(path)
+    lock = WriterLock(path)
+    if not lock.take():
+        raise lock.refused()
+    try:
+        with closing(DocumentStore(path / DATABASE)) as store:
+            store.check()
+        for pattern in (f"{VECTORS}*", f"{PASSAGES}*", f"{LEXICAL}.json"):
+            for file in path.glob(pattern):
+                file.unlink()
+        shutil.rmtree(path / LEXICAL, ignore_errors=True)
+    finally:
+        lock.release()
