@@ -27,7 +27,8 @@ Queries = Callable[[IntArray], FloatArray]
 
 _COARSE = ("refined", "funnel")  # what leading dimensions do not tell is not found by these
 _QUERIES = 200  # held back for tuning; 200 times 100 places leave .003 of error on a recall of .98
-_SEARCHED_EXACTLY = 50_000  # passages; a third of a second to encode
+_SEARCHED_EXACTLY = 50_000  # passages at the least; a third of a second to encode
+_ONE_IN = 20  # passages at the least; the first 100 are then five of the sample, and one tells too little
 _MOVED_AT_ONCE = 16_384
 _GROWTH = 2.0  # times as many passages as when it was last measured
 _CELL_GROWTH = 4.0  # times as many passages as the cells were made for
@@ -109,8 +110,8 @@ class Settling:
         """Tune and measure with queries from documents of their own, not those trained on."""
         queries = self._queries(self._sample(_QUERIES, 2))
         # Engines that find their way through the vectors have to be measured on all of them.
-        most = len(index) if index.name in ("ivf", "hnsw") else _SEARCHED_EXACTLY
-        sample = self._sample(most, 3)
+        whole = index.name in ("ivf", "hnsw")
+        sample = self._sample(len(index) if whole else max(_SEARCHED_EXACTLY, len(index) // _ONE_IN), 3)
         if not len(queries) or not len(sample):
             return
         self.measured = tune(

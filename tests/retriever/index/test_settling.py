@@ -91,3 +91,13 @@ def test_queries_are_titles_sentences_and_leading_words_in_turn():
         "One two three.",
         "One two three. Four five six seven eight",
     ]
+
+
+@pytest.mark.parametrize(("least", "searched"), [(100, 240), (400, 400), (5000, 1200)])
+def test_recall_is_measured_on_more_passages_where_there_are_more(make, monkeypatch, least, searched):
+    monkeypatch.setattr("retriever.index.choice.TRAINED_FROM", 500)
+    monkeypatch.setattr("retriever.index.settling._TUNED_FROM", 500)
+    monkeypatch.setattr("retriever.index.settling._SEARCHED_EXACTLY", least)
+    monkeypatch.setattr("retriever.index.settling._ONE_IN", 5)
+    info = make(docs(1200), index="refined", target_recall=0.5).info()
+    assert info.measured_passages == (1200, searched)
