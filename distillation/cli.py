@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -102,6 +102,7 @@ def adapt(
     from retriever.cli.console import print_json, say
     from retriever.encoder import StaticEncoder
     from retriever.errors import InvalidInputError
+    from retriever.loading import load_named_reranker
 
     if teacher and reranker:
         raise InvalidInputError("--teacher and --reranker exclude each other: give the one to learn from")
@@ -109,7 +110,7 @@ def adapt(
     result = distillation.adapt(
         StaticEncoder.load(encoder or start),
         documents,
-        teacher=_reranker(reranker) if reranker else teacher,
+        teacher=load_named_reranker(reranker) if reranker else teacher,
         progress=say,
     )
     if result.changes:
@@ -141,15 +142,6 @@ def _documents(directory: Path) -> tuple[Iterable[Document], str | None]:
             return list(retriever), retriever.config.encoder
     except CollectionNotFoundError:
         return read_sources([directory]), None
-
-
-def _reranker(name: str) -> Any:
-    """Load a cross-encoder."""
-    from rerank import load_reranker
-    from retriever.config import BUNDLED
-    from retriever.loading import BUNDLED_RERANKER
-
-    return load_reranker(BUNDLED_RERANKER if name == BUNDLED else name)
 
 
 def _texts(paths: list[Path]) -> Iterator[str]:

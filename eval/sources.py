@@ -12,23 +12,9 @@ from eval.datasets import (
     load_questions,
     load_topics,
 )
-from rerank.protocol import Reranker
 from retriever import Retriever
-from retriever.config import BUNDLED
 from retriever.errors import CollectionNotFoundError, InvalidInputError, SourceError
-from retriever.loading import BUNDLED_RERANKER
-
-
-def load_named_reranker(name: str) -> Reranker:
-    """Load a reranker by the name that a configuration gives it.
-
-    :param name: "bundled", a folder or a hub id.
-    :return: the reranker.
-    :raises ModelNotFoundError: if there is none of this name.
-    """
-    from rerank import load_reranker  # brings a runtime, which a first stage alone never needs
-
-    return load_reranker(BUNDLED_RERANKER if name == BUNDLED else name)
+from retriever.loading import load_named_reranker
 
 
 def open_source(

@@ -24,12 +24,12 @@ from eval.first_stage import FirstStage, RetrieverStage, Shortlist
 from eval.metrics import Judge
 from eval.score_log import ScoreLog
 from eval.significance import interval
-from eval.sources import load_named_reranker
 from eval.study_result import Setting, SettingResult, TradeoffResult
 from rerank.protocol import PairReranker, Reranker
 from retriever.config import BUNDLED, RetrieverConfig
 from retriever.errors import InvalidInputError
 from retriever.fusion import blend
+from retriever.loading import load_named_reranker
 from retriever.pipeline import DEFAULT_RERANK_WEIGHT
 from retriever.second_stage import score_texts
 

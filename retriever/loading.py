@@ -26,8 +26,16 @@ def load_encoder(config: RetrieverConfig) -> StaticEncoder:
 
 def load_reranker(config: RetrieverConfig) -> Reranker | None:
     """Load the reranker that a configuration names; None where it names none."""
-    if config.reranker is None:
-        return None
+    return None if config.reranker is None else load_named_reranker(config.reranker)
+
+
+def load_named_reranker(name: str | Path) -> Reranker:
+    """Load a reranker by the name that a configuration gives it.
+
+    :param name: "bundled", a folder or a hub id.
+    :raises ModelNotFoundError: if there is none of this name.
+    :raises ModelError: if it is damaged.
+    """
     from rerank import load_reranker as load  # brings a runtime, which many never need
 
-    return load(BUNDLED_RERANKER if config.reranker == BUNDLED else config.reranker)
+    return load(BUNDLED_RERANKER if name == BUNDLED else name)

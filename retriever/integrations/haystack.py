@@ -17,11 +17,13 @@ except ImportError as error:
     raise missing_extra("as_haystack()", "haystack-ai", "haystack") from error
 
 from rerank.protocol import Reranker
+from retriever.config import BUNDLED
 from retriever.encoder import StaticEncoder
 from retriever.errors import ConfigError, InvalidInputError
 from retriever.integrations.haystack_filters import to_filter
-from retriever.integrations.reranking import best_first, load_by_name, reranker_of
+from retriever.integrations.reranking import best_first, reranker_of
 from retriever.integrations.result_fields import checked_content, fields, text_and_span
+from retriever.loading import load_named_reranker
 from retriever.pipeline import Retriever
 from retriever.types import Depth, SearchResult
 
@@ -311,7 +313,7 @@ class StaticDocumentEmbedder:
 class CrossEncoderRanker:
     """Orders documents by a cross-encoder's logit and keeps the best.
 
-    :param model: 'bundled', an ONNX or sentence-transformers folder, a hub id, or a loaded reranker.
+    :param model: 'bundled', a folder, a hub id, or a loaded reranker.
     :param top_k: at most this many documents.
     :param name: what a loaded reranker is written down as.
     """
@@ -371,7 +373,7 @@ class CrossEncoderRanker:
 
     def _load(self) -> Reranker:
         if self._reranker is None:
-            self._reranker = load_by_name(self._name or "bundled")
+            self._reranker = load_named_reranker(self._name or BUNDLED)
         return self._reranker
 
 

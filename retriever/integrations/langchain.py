@@ -23,8 +23,9 @@ from pydantic import ConfigDict, Field
 
 from rerank.protocol import Reranker
 from retriever.encoder import StaticEncoder
-from retriever.integrations.reranking import best_first, load_by_name, reranker_of
+from retriever.integrations.reranking import best_first, reranker_of
 from retriever.integrations.result_fields import Content, fields, text_and_span
+from retriever.loading import load_named_reranker
 from retriever.pipeline import Retriever
 from retriever.types import Depth, SearchResult
 
@@ -125,7 +126,7 @@ class RerankCompressor(BaseDocumentCompressor):
 
     The logit arrives as `relevance_score` in the metadata; the documents given are left as they are.
 
-    :param model: 'bundled', an ONNX or sentence-transformers folder, a hub id, or a loaded reranker.
+    :param model: 'bundled', a folder, a hub id, or a loaded reranker.
     :param top_n: at most this many documents.
     """
 
@@ -138,7 +139,7 @@ class RerankCompressor(BaseDocumentCompressor):
     def model_post_init(self, context: Any) -> None:
         """Load a reranker that was given by name."""
         if isinstance(self.model, str | Path):
-            self.model = load_by_name(self.model)
+            self.model = load_named_reranker(self.model)
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None

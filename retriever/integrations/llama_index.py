@@ -31,8 +31,9 @@ from rerank.protocol import Reranker
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError
 from retriever.integrations.llama_index_filters import to_filter
-from retriever.integrations.reranking import best_first, load_by_name, reranker_of
+from retriever.integrations.reranking import best_first, reranker_of
 from retriever.integrations.result_fields import checked_content, fields, text_and_span
+from retriever.loading import load_named_reranker
 from retriever.pipeline import Retriever
 from retriever.types import Depth, Filter, SearchResult
 
@@ -162,7 +163,7 @@ class StaticEmbedding(BaseEmbedding):
 class RerankPostprocessor(BaseNodePostprocessor):
     """A cross-encoder that keeps the best nodes of those another retriever found.
 
-    :param model: 'bundled', an ONNX or sentence-transformers folder, a hub id, or a loaded reranker.
+    :param model: 'bundled', a folder, a hub id, or a loaded reranker.
     :param top_n: at most this many nodes.
     """
 
@@ -172,7 +173,7 @@ class RerankPostprocessor(BaseNodePostprocessor):
     def __init__(self, model: str | Path | Reranker = "bundled", *, top_n: int = 3) -> None:
         options: dict[str, Any] = {"top_n": top_n}
         super().__init__(**options)
-        self._reranker = load_by_name(model) if isinstance(model, str | Path) else model
+        self._reranker = load_named_reranker(model) if isinstance(model, str | Path) else model
 
     @classmethod
     def class_name(cls) -> str:

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from rerank.protocol import Reranker
-from retriever.config import BUNDLED
 from retriever.errors import ConfigError, InvalidInputError, ModelError
-from retriever.loading import BUNDLED_RERANKER
 from retriever.pipeline import Retriever
-
-
-def load_by_name(model: str | Path) -> Reranker:
-    """Load a reranker.
-
-    :param model: 'bundled', an ONNX or sentence-transformers folder, or a hub id.
-    :raises ModelError: if there is none, or it is damaged.
-    """
-    from rerank import load_reranker
-
-    return load_reranker(BUNDLED_RERANKER if model == BUNDLED else model)
 
 
 def reranker_of(retriever: Retriever) -> Reranker:
