@@ -50,7 +50,8 @@ def rerank_train(
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of 16 lists.")] = 300,
     layers: Annotated[
-        int | None, typer.Option(min=2, help="Layers kept of an encoder.", show_default="all")
+        int | None,
+        typer.Option(min=2, help="Layers kept; they first learn to read as all do.", show_default="all"),
     ] = None,
     loss: Annotated[LabelLoss, typer.Option(help="What labels teach by.")] = LabelLoss.listwise,
     negatives: Annotated[int, typer.Option(min=1, help="Wrong documents a query, given ones counted.")] = 7,
@@ -63,7 +64,8 @@ def rerank_train(
     from rich.console import Console
 
     from rerank.train import mine_lists, read_training_pairs
-    from rerank.train.api import train
+    from rerank.train.api import shorten, train
+    from rerank.train.student import StudentSettings
     from rerank.train.trainer import Settings
 
     read = read_training_pairs(pairs)
@@ -76,12 +78,15 @@ def rerank_train(
     settings = Settings(
         steps=steps, label_loss=loss.value, seed=seed,
         dev=min(300, len(lists) // 5), measure_every=max(1, steps // 5),
-        frozen=layers is None,  # a reader that lost layers has to learn again
     )  # fmt: skip
+    begin = start or _bundled()
+    if layers is not None:
+        reading, shorter = StudentSettings(seed=seed), out / "shorter"
+        with _bar(f"learning to read with {layers} layers", reading.steps) as progress:
+            shorten(lists, start=begin, layers=layers, out=shorter, settings=reading, progress=progress)
+        begin = shorter
     with _bar(f"training on {len(lists):,} lists", steps) as progress:
-        done = train(
-            lists, start=start or _bundled(), out=out, layers=layers, settings=settings, progress=progress
-        )
+        done = train(lists, start=begin, out=out, settings=settings, progress=progress)
     console = Console()
     if as_json:
         console.print_json(

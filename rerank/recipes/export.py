@@ -46,9 +46,8 @@ def readable_rows(tokenizer: Tokenizer) -> set[int]:
 def _model(training: Path | None, encoder: Path) -> tuple[CrossEncoderModel, int]:
     """The trained model and its step; without a training the encoder, its comparison silent."""
     if training is None:
-        layers = int(json.loads((encoder / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"])
         torch.manual_seed(0)
-        return CrossEncoderModel.from_encoder(encoder, layers=tuple(range(layers))), 0
+        return CrossEncoderModel.from_encoder(encoder), 0
     weights, average, state = read_checkpoint(training)
     model = CrossEncoderModel(Architecture(**state["architecture"]))
     model.load_state_dict(weights | average)

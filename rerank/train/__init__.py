@@ -13,10 +13,12 @@ from rerank.train.pairs import mine_lists, read_training_pairs
 __all__ = [
     "RankingList",
     "Settings",
+    "StudentSettings",
     "Trained",
     "mine_lists",
     "read_lists",
     "read_training_pairs",
+    "shorten",
     "train",
     "write_lists",
 ]
@@ -24,7 +26,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import what needs torch on first use (PEP 562)."""
-    if name in ("Trained", "train"):
+    if name in ("Trained", "shorten", "train"):
         from rerank.train import api
 
         return getattr(api, name)
@@ -32,4 +34,8 @@ def __getattr__(name: str) -> object:
         from rerank.train.trainer import Settings
 
         return Settings
+    if name == "StudentSettings":
+        from rerank.train.student import StudentSettings
+
+        return StudentSettings
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

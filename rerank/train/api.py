@@ -1,4 +1,4 @@
-"""`rerank.train.train`: from ranking lists to a folder that `load_reranker` reads."""
+"""`train` and `shorten`: from ranking lists to a folder that `load_reranker` reads."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 import torch
 
 from rerank.errors import InvalidInputError
+from rerank.train.batches import Collator
 from rerank.train.export import Parity, export
 from rerank.train.lists import RankingList
-from rerank.train.start import start_from
+from rerank.train.start import spread_layers, start_from
+from rerank.train.student import StudentSettings, StudentTrainer
 from rerank.train.trainer import Settings, Trainer
 
 WINDOW = 256
@@ -38,7 +40,6 @@ def train(
     *,
     start: str | Path,
     out: str | Path,
-    layers: int | None = None,
     settings: Settings | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> Trained:
@@ -49,19 +50,17 @@ def train(
     :param lists: what is learnt from; some are held out and measured on.
     :param start: folder of a reranker of this project (its 8-bit weights are read back) or of an encoder.
     :param out: gets model.onnx, tokenizer.json, config.json.
-    :param layers: transformer layers of the student, where it starts from an encoder; None for all.
     :param settings: how; None suits some thousand lists.
     :param progress: called after each step with its number and loss.
     :return: figures before and after.
     :raises InvalidInputError: if there are no lists.
     :raises ModelError: if `start` is neither, or the export does not score as the model does.
     """
-    if not lists:
-        raise InvalidInputError("there is no ranking list to train on; give at least one")
+    _check(lists)
     folder = Path(out)
     chosen = settings or Settings()
     torch.manual_seed(chosen.seed)
-    model, tokenizer = start_from(Path(start), layers=layers)
+    model, tokenizer = start_from(Path(start))
     trainer = Trainer(model, tokenizer, lists, folder / "training", chosen)
     before = {} if (folder / "training" / "latest").exists() else trainer.measure()
     after = trainer.run(progress)
@@ -69,3 +68,49 @@ def train(
     notes = {"window": min(WINDOW, trained.shape.positions), "num_labels": 1, "training": asdict(chosen)}
     parity = export(trained, tokenizer, list(lists), folder, settings=notes)
     return Trained(folder, before, after, parity)
+
+
+def shorten(
+    lists: Sequence[RankingList],
+    *,
+    start: str | Path,
+    layers: int,
+    out: str | Path,
+    settings: StudentSettings | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> dict[str, float]:
+    """Make a reranker with fewer layers, and teach it to read as the whole one does, without labels.
+
+    Checkpoints are kept in `out`/training; the same call takes an interrupted training up where it was.
+
+    :param lists: whose texts it learns from; thousands of them.
+    :param start: folder of a reranker of this project (its 8-bit weights are read back) or of an encoder.
+    :param layers: to keep, spread evenly.
+    :param out: gets model.onnx, tokenizer.json, config.json; `train` can start from it.
+    :param settings: how; None takes half an hour on two cores.
+    :param progress: called after each step with its number and loss.
+    :return: see `rerank.train.student.StudentTrainer.measure`.
+    :raises InvalidInputError: if there are too few texts, or not so many layers.
+    :raises ModelError: if `start` is neither, or the export does not score as the model does.
+    """
+    _check(lists)
+    folder = Path(out)
+    teacher, tokenizer = start_from(Path(start))
+    kept = spread_layers(teacher.shape.layers, layers)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    window = min(WINDOW, teacher.shape.positions)
+    collate = Collator(tokenizer, window, window, teachers={}, sharpness=1.0)
+    texts = collate.passage_ids([text for one in lists for text in (one.query, *one.passages)])
+    chosen = settings or StudentSettings()
+    trainer = StudentTrainer(teacher, kept, texts, folder / "training", chosen)
+    figures = trainer.run(progress)
+    notes = {"window": window, "num_labels": 1, "layers_kept": kept, "training": asdict(chosen)}
+    export(trainer.student.cpu(), tokenizer, list(lists), folder, settings=notes)
+    return figures
+
+
+def _check(lists: Sequence[RankingList]) -> None:
+    """Refuse to train on nothing."""
+    if not lists:
+        raise InvalidInputError("there is no ranking list to train on; give at least one")

@@ -127,11 +127,10 @@ class CrossEncoderModel(nn.Module):
         self.match_scale = nn.Parameter(torch.tensor(MATCH_SCALE))
 
     @classmethod
-    def from_encoder(cls, folder: Path, *, layers: tuple[int, ...]) -> CrossEncoderModel:
+    def from_encoder(cls, folder: Path) -> CrossEncoderModel:
         """Start from a BERT-like sentence encoder.
 
         :param folder: a transformers model folder (config.json, model.safetensors).
-        :param layers: which of its layers to keep, in order.
         :return: a model whose score is the encoder's cosine plus a token-matching term.
         """
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -140,8 +139,8 @@ class CrossEncoderModel(nn.Module):
             for name, tensor in load_file(folder / "model.safetensors").items()
         }
         shape = Architecture(
-            layers=len(layers),
-            compared=max(1, round(len(layers) * COMPARED)),
+            layers=config["num_hidden_layers"],
+            compared=_compared(config["num_hidden_layers"]),
             hidden=config["hidden_size"],
             heads=config["num_attention_heads"],
             intermediate=config["intermediate_size"],
@@ -158,8 +157,23 @@ class CrossEncoderModel(nn.Module):
             "embedding_norm.weight": source["embeddings.LayerNorm.weight"],
             "embedding_norm.bias": source["embeddings.LayerNorm.bias"],
         }
-        for target, index in enumerate(layers):
-            state |= _layer_from_bert(source, index, f"layers.{target}")
+        for number in range(shape.layers):
+            state |= _layer_from_bert(source, number)
+        model.load_state_dict(state)
+        return model
+
+    def shortened(self, layers: tuple[int, ...]) -> CrossEncoderModel:
+        """Leave layers out; what is left has to learn to read again.
+
+        :param layers: which to keep, in order.
+        :return: a new model with these layers, and everything else as it is.
+        """
+        shape = replace(self.shape, layers=len(layers), compared=_compared(len(layers)))
+        model = CrossEncoderModel(shape)
+        state = {name: value for name, value in self.state_dict().items() if not name.startswith("layers.")}
+        for place, number in enumerate(layers):
+            kept = self.layers[number].state_dict()
+            state |= {f"layers.{place}.{name}": value for name, value in kept.items()}
         model.load_state_dict(state)
         return model
 
@@ -222,6 +236,11 @@ class CrossEncoderModel(nn.Module):
         return alike + compared
 
 
+def _compared(layers: int) -> int:
+    """The layer whose tokens are compared, with those of the one before."""
+    return max(1, round(layers * COMPARED))
+
+
 def _padding_bias(mask: Tensor) -> Tensor:
     """What is added to attention logits so that padding is not attended to."""
     return ((mask - 1.0) * 1e4)[:, None, None, :]
@@ -237,9 +256,9 @@ def _unit(states: Tensor) -> Tensor:
     return functional.normalize(states, dim=-1)
 
 
-def _layer_from_bert(source: dict[str, Tensor], index: int, place: str) -> dict[str, Tensor]:
-    """The tensors of BERT's layer `index` under this model's names."""
-    bert = f"encoder.layer.{index}"
+def _layer_from_bert(source: dict[str, Tensor], number: int) -> dict[str, Tensor]:
+    """The tensors of a layer of BERT's under this model's names."""
+    bert, place = f"encoder.layer.{number}", f"layers.{number}"
     renamed = {
         "attention_out": "attention.output.dense",
         "attention_norm": "attention.output.LayerNorm",

@@ -16,28 +16,20 @@ from rerank.folder import LATE_CROSSING, read_folder
 from rerank.train.model import Architecture, CrossEncoderModel
 
 
-def start_from(folder: Path, *, layers: int | None = None) -> tuple[CrossEncoderModel, Tokenizer]:
+def start_from(folder: Path) -> tuple[CrossEncoderModel, Tokenizer]:
     """Load the weights that a training starts from.
 
     :param folder: a reranker of this project, or a sentence encoder of BERT's shape.
-    :param layers: keep so many of the encoder's layers, evenly spread, the last among them; None keeps all. A
-        reranker cannot be cut.
     :return: the model and its tokenizer.
     :raises ModelError: if it is neither.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if config.get("format") == LATE_CROSSING:
-        if layers not in (None, config["architecture"]["layers"]):
-            raise InvalidInputError(
-                f"{folder} has {config['architecture']['layers']} layers; start from an encoder"
-            )
         return from_reranker(folder)
     if config.get("model_type") != "bert" or not (folder / "model.safetensors").is_file():
         raise ModelError(f"{folder} is neither a reranker of this project nor a BERT encoder in safetensors")
-    every = int(config["num_hidden_layers"])
-    kept = spread_layers(every, layers or every)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return CrossEncoderModel.from_encoder(folder, layers=kept), tokenizer
+    return CrossEncoderModel.from_encoder(folder), tokenizer
 
 
 def spread_layers(every: int, kept: int) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from rerank.errors import InvalidInputError
+from rerank.sessions import usable_cores
 from rerank.train import losses
 from rerank.train.batches import Batch, Collator
 from rerank.train.checkpoint import read_checkpoint, restore_optimizer, write_checkpoint
@@ -128,7 +129,7 @@ class Trainer:
         self._average = {name: p.detach().clone() for name, p in self._trained.items()}
         self._optimizer = torch.optim.AdamW(self._groups(), weight_decay=0.01, fused=True)
         # On a CPU each worker has one core and its own lists: no thread waits for another after a product.
-        self._workers = 1 if self.device.type == "cuda" else min(torch.get_num_threads(), settings.lists)
+        self._workers = 1 if self.device.type == "cuda" else min(usable_cores(), settings.lists)
         self._pool = ThreadPoolExecutor(
             self._workers
         )  # kept: new threads a step would each keep memory of their own

@@ -22,7 +22,7 @@ from rerank.train import losses  # noqa: E402 -- after the check for torch
 from rerank.train.api import train  # noqa: E402
 from rerank.train.export import trim_vocabulary  # noqa: E402
 from rerank.train.model import Architecture, CrossEncoderModel  # noqa: E402
-from rerank.train.start import from_reranker, spread_layers, start_from  # noqa: E402
+from rerank.train.start import from_reranker, spread_layers  # noqa: E402
 from rerank.train.trainer import Settings, Trainer, list_ndcg  # noqa: E402
 
 
@@ -177,11 +177,6 @@ def test_layers_are_spread() -> None:
     assert spread_layers(6, 6) == (0, 1, 2, 3, 4, 5)
     with pytest.raises(InvalidInputError, match="7 layers"):
         spread_layers(6, 7)
-
-
-def test_a_reranker_cannot_be_cut(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="start from an encoder"):
-        start_from(reranker_folder(tmp_path / "small"), layers=2)
 
 
 def test_losses_prefer_the_right_order() -> None:

@@ -1,0 +1,75 @@
+"""Train a reranker of half the layers: it learns to read as the bundled one does.
+
+    python -m rerank.recipes.student --data DATA/train --lists lists.jsonl.gz --encoder all-MiniLM-L6-v2
+        --teacher WORK/second --out WORK/student
+
+Export it with `rerank.recipes.export --training WORK/student`. A training that was interrupted goes on when
+the same command is given again. What came of it is in `rerank/README.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from rerank.recipes.sources import LISTS, read_pairs
+from rerank.train.batches import Collator
+from rerank.train.checkpoint import read_checkpoint
+from rerank.train.lists import read_lists
+from rerank.train.model import Architecture, CrossEncoderModel
+from rerank.train.student import StudentSettings, StudentTrainer
+
+LONGEST = 224  # tokens read of a text; the window is 256 with the query
+SHORT_LISTS = 20_000  # of those whose texts are alike by construction: what the comparison has to tell apart
+
+
+def _texts(data: Path, lists: Path) -> Iterator[str]:
+    """Queries and passages of every kind: of the sources, and of the lists made from frames."""
+    rng = np.random.default_rng(0)
+    for name, count in LISTS.items():
+        for pair in read_pairs(data / f"{name}.jsonl.gz", count, rng):
+            yield from pair
+    short = (one for one in read_lists(lists) if not one.teachers)
+    for one in islice(short, SHORT_LISTS):
+        yield from (one.query, *one.passages)
+
+
+def main() -> None:
+    """Read the options and train."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training pairs")
+    parser.add_argument("--lists", type=Path, required=True)
+    parser.add_argument("--encoder", type=Path, required=True, help="its tokenizer is the model's")
+    parser.add_argument("--teacher", type=Path, required=True, help="training folder of the teacher")
+    parser.add_argument("--layers", type=int, nargs="+", default=[0, 2, 5], help="layers kept")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--settings", type=json.loads, default={}, help="settings as a JSON object")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    weights, average, state = read_checkpoint(options.teacher)
+    teacher = CrossEncoderModel(Architecture(**state["architecture"]))
+    teacher.load_state_dict(weights | average)
+    tokenizer = Tokenizer.from_file(str(options.encoder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    collate = Collator(tokenizer, LONGEST, LONGEST, teachers={}, sharpness=1.0)
+    texts = collate.passage_ids(list(dict.fromkeys(_texts(options.data, options.lists))))
+    settings = StudentSettings(**options.settings)
+    trainer = StudentTrainer(teacher, tuple(options.layers), texts, options.out, settings)
+    figures = trainer.run(
+        lambda step, loss: logging.info("step %d loss %.4f", step, loss) if step % 20 == 0 else None
+    )
+    logging.info("%s", figures)
+
+
+if __name__ == "__main__":
+    main()

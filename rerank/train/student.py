@@ -1,0 +1,214 @@
+"""A student with fewer layers learns to read as its teacher does: no labels, only what the teacher reads.
+
+A reranker of this project scores with what its reader says of each token. A shorter reader that says the same
+can stand in its place, and everything behind it stays: scales, alignment, comparison. (Jiao et al. 2020,
+"TinyBERT", whose hidden-state loss this is; Sun et al. 2019, "Patient Knowledge Distillation".)
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rerank.errors import InvalidInputError
+from rerank.sessions import usable_cores
+from rerank.train.checkpoint import read_checkpoint, restore_optimizer, write_checkpoint
+from rerank.train.model import CrossEncoderModel
+from rerank.train.readings import runs_of_one_length
+from rerank.train.trainer import learning_rate_share
+
+LOG = logging.getLogger(__name__)
+HELD_OUT = 16  # runs of texts measured on
+WEIGHT_DECAY = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class StudentSettings:
+    """How a student learns to read.
+
+    :param steps: optimizer steps.
+    :param runs: runs of texts a step.
+    :param tokens: of a run; its texts have one length.
+    :param rate: peak learning rate.
+    :param warmup: share of the steps in which it rises.
+    :param pooled_weight: of how far the mean-pooled texts are off, beside how far single tokens are.
+    :param measure_every: steps between two measurements and checkpoints.
+    :param seed: order of the texts.
+    """
+
+    steps: int = 2000
+    runs: int = 2
+    tokens: int = 2048
+    rate: float = 7e-4
+    warmup: float = 0.05
+    pooled_weight: float = 5.0
+    measure_every: int = 250
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.runs < 1:
+            raise InvalidInputError(f"steps ({self.steps}) and runs ({self.runs}) must be at least 1")
+
+
+class StudentTrainer:
+    """Trains a student's layers on its teacher's readings; `student` is what it comes to.
+
+    :param teacher: reads each text as it comes: one learns more from new texts than from the same ones again.
+    :param layers: which of its layers the student starts with; everything behind the reader is the teacher's.
+    :param texts: token ids.
+    :param folder: gets checkpoints, as `rerank.train.trainer` writes them, and a log; an interrupted training
+        in it is resumed.
+    :param settings: how.
+    :raises InvalidInputError: if there are too few texts.
+    """
+
+    def __init__(
+        self,
+        teacher: CrossEncoderModel,
+        layers: tuple[int, ...],
+        texts: Iterable[Sequence[int]],
+        folder: Path,
+        settings: StudentSettings,
+    ) -> None:
+        self.folder, self.settings = folder, settings
+        unique = sorted({tuple(ids) for ids in texts}, key=lambda ids: (len(ids), ids))
+        runs = runs_of_one_length(unique, settings.tokens)
+        order = np.random.default_rng(settings.seed).permutation(len(runs))
+        self._held = [runs[row] for row in order[:HELD_OUT]]
+        self._runs = [runs[row] for row in order[HELD_OUT:]]
+        if not self._runs:
+            raise InvalidInputError(f"{len(unique)} texts are too few to learn to read from; give thousands")
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # Not `no_grad` around it: a compiled layer is compiled again for every such difference.
+        self.teacher = teacher.to(self.device).requires_grad_(False)
+        self.student = teacher.shortened(layers).to(self.device)
+        for name, parameter in self.student.named_parameters():
+            parameter.requires_grad_(name.startswith(("layers.", "comparison.view.")))
+        self._trained = {name: p for name, p in self.student.named_parameters() if p.requires_grad}
+        self._optimizer = torch.optim.AdamW(
+            self._trained.values(), lr=settings.rate, weight_decay=WEIGHT_DECAY, fused=True
+        )
+        self._pool = ThreadPoolExecutor(1 if self.device.type == "cuda" else usable_cores())
+        if self.device.type == "cpu":
+            torch.set_num_threads(1)  # a core has its own texts, see `rerank.train.trainer`
+        if self.device.type == "cuda" or shutil.which("g++") is not None:
+            for layer in (*self.student.layers, *teacher.layers):
+                layer.compile(dynamic=True)
+        self.step = 0
+
+    def run(self, progress: Callable[[int, float], None] | None = None) -> dict[str, float]:
+        """Train to the last step, going on from a checkpoint if the folder has one.
+
+        :param progress: called after each step with its number and loss.
+        :return: see `measure`.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if (self.folder / "latest").exists():
+            weights, _, state = read_checkpoint(self.folder)
+            self.student.load_state_dict(weights)
+            restore_optimizer(self.folder, self._optimizer)
+            self.step = int(state["step"])
+        figures: dict[str, float] = {}
+        started, running, since = time.monotonic(), 0.0, self.step
+        while self.step < self.settings.steps:
+            loss = self._advance()
+            running += loss
+            if progress is not None:
+                progress(self.step, loss)
+            if self.step % self.settings.measure_every == 0 or self.step == self.settings.steps:
+                seconds, mean = (time.monotonic() - started), running / (self.step - since)
+                figures = self.measure()
+                self._checkpoint()
+                entry = {"step": self.step, "loss": mean, "seconds": seconds / (self.step - since)} | figures
+                with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(entry) + "\n")
+                started, running, since = time.monotonic(), 0.0, self.step
+        return figures or self.measure()
+
+    def measure(self) -> dict[str, float]:
+        """Compare with the teacher on texts held out.
+
+        :return: mean cosine of final states under "tokens", of mean-pooled texts under "pooled", and of the
+            tokens as they are compared under "views".
+        """
+        found = list(self._pool.map(self._cosines, self._held))
+        names = ("tokens", "pooled", "views")
+        return {
+            name: float(np.mean(values)) for name, values in zip(names, zip(*found, strict=True), strict=True)
+        }
+
+    def _cosines(self, run: Sequence[tuple[int, ...]]) -> list[float]:
+        """What `measure` gives, of one run."""
+        own, wanted = self._read(self.student, run), self._read(self.teacher, run)
+        return [
+            float(functional.cosine_similarity(one.detach(), other, dim=-1).mean())
+            for one, other in ((own[0], wanted[0]), (own[0].mean(1), wanted[0].mean(1)), (own[1], wanted[1]))
+        ]
+
+    def _advance(self) -> float:
+        """One optimizer step."""
+        settings = self.settings
+        for group in self._optimizer.param_groups:
+            group["lr"] = settings.rate * learning_rate_share(self.step, settings.steps, settings.warmup)
+        first = self.step * settings.runs
+        results = list(self._pool.map(self._gradient, map(self._run, range(first, first + settings.runs))))
+        for number, parameter in enumerate(self._trained.values()):
+            parameter.grad = sum(gradients[number] for _, gradients in results) / len(results)  # type: ignore[assignment]
+        torch.nn.utils.clip_grad_norm_(self._trained.values(), 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        return sum(loss for loss, _ in results) / len(results)
+
+    def _run(self, number: int) -> Sequence[tuple[int, ...]]:
+        """The texts of a run: each once an epoch, in an order of the seed and the epoch alone."""
+        epoch, place = divmod(number, len(self._runs))
+        order = np.random.default_rng((self.settings.seed, epoch)).permutation(len(self._runs))
+        return self._runs[int(order[place])]
+
+    def _gradient(self, run: Sequence[tuple[int, ...]]) -> tuple[float, tuple[Tensor, ...]]:
+        """Loss on some texts of one length, and its gradient by every trained parameter."""
+        states, view = self._read(self.teacher, run)
+        own, own_view = self._read(self.student, run)
+        pooled = functional.cosine_similarity(own.mean(1), states.mean(1), dim=-1)
+        loss = _missed(own, states) + _missed(own_view, view)
+        loss = loss + self.settings.pooled_weight * (1.0 - pooled).mean()
+        return float(loss.detach()), torch.autograd.grad(loss, list(self._trained.values()))
+
+    def _read(self, model: CrossEncoderModel, run: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
+        """Final states of texts of one length, and their tokens as they are compared."""
+        ids = torch.tensor(run, device=self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
+            read = model.read(ids, torch.ones(ids.shape, device=self.device))
+            view = model.comparison.view(read.middle)
+        return read.states.float(), view.float()
+
+    def _checkpoint(self) -> None:
+        """Write everything needed to go on."""
+        write_checkpoint(
+            self.folder,
+            weights=self.student.state_dict(),
+            average={name: p.detach() for name, p in self._trained.items()},
+            optimizer=self._optimizer,
+            state={
+                "step": self.step,
+                "architecture": self.student.shape.to_dict(),
+                "settings": asdict(self.settings),
+            },
+        )
+
+
+def _missed(own: Tensor, wanted: Tensor) -> Tensor:
+    """Mean squared error as a share of what there is."""
+    return functional.mse_loss(own, wanted) / wanted.square().mean()

@@ -1,0 +1,87 @@
+"""`retriever rerank-train`: from a file of judgments to a folder that loads."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from rerank import OnnxReranker
+from rerank.cli import rerank_train
+from rerank.errors import MissingExtraError
+from tests.rerank.factories import reranker_folder, sentence
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+APP = typer.Typer()
+APP.command()(rerank_train)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling takes longer than these models train, and random weights make rounding loud."""
+    from rerank.train.student import StudentSettings
+
+    monkeypatch.setattr("rerank.train.export.LEAST_CORRELATION", 0.5)
+    for module in ("trainer", "student"):
+        monkeypatch.setattr(f"rerank.train.{module}.shutil.which", lambda _: None)
+    monkeypatch.setattr("rerank.train.student.StudentSettings", partial(StudentSettings, steps=4, tokens=32))
+
+
+@pytest.fixture
+def judgments(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    rows = [
+        {"query": f"the {animal} {sentence(rng, 6)}", "document": f"{animal} {sentence(rng, 4)}", "label": 1}
+        for animal in ("cat", "dog", "bird", "house")
+        for _ in range(12)
+    ]
+    path = tmp_path / "judgments.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    return path
+
+
+def train(judgments: Path, out: Path, *options: object) -> dict[str, object]:
+    start = reranker_folder(out.parent / "start")
+    asked = [
+        judgments,
+        "--out",
+        out,
+        "--start",
+        start,
+        "--steps",
+        2,
+        "--mining",
+        "random",
+        "--json",
+        *options,
+    ]
+    done = CliRunner().invoke(APP, [str(one) for one in asked], catch_exceptions=False)
+    assert done.exit_code == 0
+    report: dict[str, object] = json.loads(done.stdout)
+    return report
+
+
+def test_judgments_become_a_reranker(judgments: Path, tmp_path: Path) -> None:
+    report = train(judgments, tmp_path / "mine")
+    assert report["lists"] == 48
+    assert len(OnnxReranker(tmp_path / "mine").score("the cat", ["cat old", "dog new"])) == 2
+
+
+def test_layers_are_left_out_on_demand(judgments: Path, tmp_path: Path) -> None:
+    train(judgments, tmp_path / "mine", "--layers", 2)
+    assert OnnxReranker(tmp_path / "mine").config["architecture"]["layers"] == 2
+
+
+def test_without_torch_the_extra_is_named(
+    judgments: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match="train"):
+        train(judgments, tmp_path / "mine")

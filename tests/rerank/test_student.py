@@ -1,0 +1,107 @@
+"""A student comes to read as its teacher does, and an interrupted training comes to the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rerank import OnnxReranker
+from rerank.errors import InvalidInputError
+from rerank.train.lists import RankingList
+from tests.rerank.factories import reranker_folder, sentence, tokenizer, weights
+
+torch = pytest.importorskip("torch")
+
+from rerank.train.api import shorten  # noqa: E402 -- after the check for torch
+from rerank.train.checkpoint import read_checkpoint  # noqa: E402
+from rerank.train.model import Architecture, CrossEncoderModel  # noqa: E402
+from rerank.train.start import start_from  # noqa: E402
+from rerank.train.student import StudentSettings, StudentTrainer  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling takes longer than these models train."""
+    monkeypatch.setattr("rerank.train.student.shutil.which", lambda _: None)
+
+
+def model() -> CrossEncoderModel:
+    made, shape = weights()
+    built = CrossEncoderModel(Architecture(**shape))
+    built.load_state_dict({name: torch.tensor(value) for name, value in made.items()})
+    return built
+
+
+def texts(count: int) -> list[list[int]]:
+    rng = np.random.default_rng(0)
+    return [tokenizer().encode(sentence(rng, 2 + n % 5)).ids for n in range(count)]
+
+
+def settings(**changed: object) -> StudentSettings:
+    return StudentSettings(**({"steps": 12, "tokens": 64, "measure_every": 6, "rate": 3e-3} | changed))  # type: ignore[arg-type]
+
+
+def trainer(folder: Path, **changed: object) -> StudentTrainer:
+    return StudentTrainer(model(), (0, 2), texts(400), folder, settings(**changed))
+
+
+def test_the_student_comes_closer_to_its_teacher(tmp_path: Path) -> None:
+    learning = trainer(tmp_path, steps=60)
+    before = learning.measure()
+    after = learning.run()
+    assert all(after[name] > before[name] for name in ("tokens", "views"))
+    assert after["tokens"] > 0.5
+
+
+def test_what_stands_behind_the_reader_is_the_teachers(tmp_path: Path) -> None:
+    learning = trainer(tmp_path)
+    learning.run()
+    own, wanted = learning.student.state_dict(), learning.teacher.state_dict()
+    kept = [name for name in own if not name.startswith(("layers.", "comparison.view."))]
+    assert "comparison.out.weight" in kept
+    assert all(torch.equal(own[name], wanted[name]) for name in kept)
+
+
+def test_an_interrupted_training_comes_to_the_same_weights(tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(step: int, _: float) -> None:
+        if step == 8:
+            raise Killed
+
+    whole = trainer(tmp_path / "whole")
+    whole.run()
+    with pytest.raises(Killed):
+        trainer(tmp_path / "cut").run(kill)
+    resumed = trainer(tmp_path / "cut")
+    resumed.run()
+    assert read_checkpoint(tmp_path / "cut")[2]["step"] == 12
+    for name, value in whole.student.state_dict().items():
+        assert torch.equal(value, resumed.student.state_dict()[name]), name
+
+
+def test_a_shorter_reranker_scores_and_can_be_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx")
+    monkeypatch.setattr("rerank.train.export.LEAST_CORRELATION", 0.5)
+    rng = np.random.default_rng(0)
+    lists = [
+        RankingList(sentence(rng, 2), tuple(sentence(rng, 4) for _ in range(3)), (1.0, 0.0, 0.0), {}, "drawn")
+        for _ in range(60)
+    ]
+    whole = reranker_folder(tmp_path / "whole")
+    figures = shorten(lists, start=whole, layers=2, out=tmp_path / "short", settings=settings(tokens=32))
+    assert set(figures) == {"tokens", "pooled", "views"}
+    short = OnnxReranker(tmp_path / "short")
+    assert short.config["architecture"]["layers"] == 2
+    assert len(short.score("red cat", ["the cat", "a dog"])) == 2
+    assert start_from(tmp_path / "short")[0].shape.layers == 2
+
+
+def test_too_few_texts_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="too few"):
+        StudentTrainer(model(), (0, 2), texts(3), tmp_path, settings())
