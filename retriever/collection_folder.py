@@ -12,9 +12,10 @@ from retriever.collection_vectors import VECTORS
 from retriever.config import RetrieverConfig
 from retriever.encoder import StaticEncoder
 from retriever.errors import CollectionExistsError, ConfigError
+from retriever.lexical.segment_files import check_segments
 from retriever.store.document_store import DocumentStore
 from retriever.store.manifest import FORMAT_VERSION, Manifest, disk_error, read_manifest, write_manifest
-from retriever.store.seal import check_seal, check_segments
+from retriever.store.seal import check_seal
 from retriever.store.writer_lock import WriterLock
 
 DATABASE, PASSAGES = "documents.sqlite", "passages"

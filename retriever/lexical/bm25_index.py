@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from retriever.errors import CorruptCollectionError, StorageFullError
 from retriever.lexical.pending import PendingPassages
+from retriever.lexical.segment_files import remove_uncommitted
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -328,6 +329,8 @@ class BM25Index:
     def _writing(self) -> tantivy.IndexWriter:
         """Return the writer; it holds tantivy's lock on the folder, so it is taken at the first change."""
         if self._writer is None:
+            if self._path is not None:
+                remove_uncommitted(self._path)
             # One thread: segments, and with them ties, come out the same every time.
             self._writer = self._index.writer(_WRITER_MEMORY, 1)
         return self._writer

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +19,6 @@ _ALWAYS_READ = 256_000_000  # bytes of a file; a larger one is read only where i
 _SEALED = ("collection.json", "documents.sqlite", "vectors*", "passages*", "lexical.json", "lexical/*")
 _LOCKS = (".tantivy-writer.lock", ".tantivy-meta.lock")
 _STATES = ("vectors.json", "passages.json", "lexical.json")
-_FOOTER_MAGIC = 1337
 
 
 def write_seal(folder: Path) -> None:
@@ -66,49 +64,6 @@ def check_seal(folder: Path) -> bool:
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as executor:
         list(executor.map(lambda name: _check_file(folder, name, *noted[name]), noted))
     return all((folder / name).exists() for name in noted)
-
-
-def check_segments(folder: Path) -> None:
-    """Check the lexical index's files against the checksums that tantivy puts at their ends.
-
-    :raises CorruptCollectionError: if one of them is truncated or changed.
-    """
-    for path in _committed_files(folder):
-        if not _segment_intact(path.read_bytes()):
-            raise CorruptCollectionError(f"{path} is truncated or damaged; {_remedy(folder.parent)}")
-
-
-def _committed_files(folder: Path) -> list[Path]:
-    """Return the files of the last commit; a killed writer leaves others, which no one reads."""
-    path = folder / "meta.json"
-    if not path.exists():
-        return []
-    try:
-        segments = json.loads(path.read_bytes())["segments"]
-        known = {
-            segment["segment_id"].replace("-", ""): (segment["deletes"] or {}).get("opstamp")
-            for segment in segments
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptCollectionError(f"{path} is damaged ({error}); {_remedy(folder.parent)}") from error
-    return [
-        file
-        for file in sorted(folder.iterdir())
-        for name, *rest in [file.name.split(".")]
-        if name in known and (len(rest) == 1 or rest[0] == str(known[name]))
-    ]
-
-
-def _segment_intact(content: bytes) -> bool:
-    """Read tantivy's footer: JSON with the CRC-32 of what comes before, its length, a magic number."""
-    length = int.from_bytes(content[-8:-4], "little")
-    if len(content) < 8 + length or int.from_bytes(content[-4:], "little") != _FOOTER_MAGIC:
-        return False
-    try:
-        footer = json.loads(content[-8 - length : -8])
-        return bool(footer["crc"] == zlib.crc32(content[: -8 - length]))
-    except (ValueError, KeyError, TypeError):
-        return False
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,3 +1,4 @@
+import json
 import math
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -141,3 +142,21 @@ def test_two_threads_may_commit_at_once(tmp_path):
             list(executor.map(lambda _: index.write(), range(8)))
     index.reload()
     assert index.search("heron", 10)[0].tolist() == [100, 101, 102, 103, 104]
+
+
+def test_what_a_killed_writer_left_is_in_nobodys_way(tmp_path):
+    """Tantivy numbers its operations from the last commit on, and does not write over a file."""
+    filled(path=tmp_path).close()
+    meta = json.loads((tmp_path / "meta.json").read_bytes())
+    segment = meta["segments"][0]["segment_id"].replace("-", "")
+    for number in range(meta["opstamp"], meta["opstamp"] + 50):
+        (tmp_path / f"{segment}.{number}.del").write_bytes(b"half of it")
+    (tmp_path / f"{'0' * 32}.idx").write_bytes(b"of a segment that was never committed")
+    again = BM25Index(tmp_path)
+    again.remove(np.array([2]))
+    again.commit()
+    again.close()
+    assert len(again) == len(TEXTS) - 1
+    assert not (tmp_path / f"{'0' * 32}.idx").exists()
+    assert len(list(tmp_path.glob("*.del"))) == 1
+    assert BM25Index(tmp_path).search("zebra", 5)[0].tolist() == []
