@@ -96,6 +96,7 @@ class Collection:
         collection = cls(path, *checked_folder(path, encoder))
         try:
             collection.follow()
+            collection._repair_strays()
             if collection.recovered and collection._try_become_writer():
                 collection.persist()
                 collection.stop_writing()
@@ -346,6 +347,16 @@ class Collection:
             lexical.commit()
         if not held:
             self.stop_writing()
+
+    def _repair_strays(self) -> None:
+        """Make BM25's index again where a killed writer left passages in it that the store no longer has."""
+        lexical = self._lexical
+        if lexical is None or lexical.seq != self._seq or not lexical.strays():
+            return
+        if self._try_become_writer():
+            with self._lock.writing():
+                self.recovered = max(self.recovered, lexical.replay(self._seq, anew=True))
+                lexical.commit()
 
     def _load(self) -> None:
         """Read what is derived as far as it was written."""

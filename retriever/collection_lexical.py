@@ -66,12 +66,17 @@ class CollectionLexical:
         self.index.add(change.added, texts)
         self.seq = change.seq
 
-    def replay(self, seq: int) -> int:
+    def strays(self) -> bool:
+        """Whether the index, brought up to the store's last change, holds another number of passages."""
+        return not self.uncommitted and len(self.index) != self._store.count_passages()
+
+    def replay(self, seq: int, *, anew: bool = False) -> int:
         """Bring the index up to what the store holds; return how many passages were read.
 
         :param seq: the store's last change.
+        :param anew: make all of it again.
         """
-        if 0 < self.seq < self._store.forgotten_seq:
+        if anew or 0 < self.seq < self._store.forgotten_seq:
             # What was removed is no longer known.
             self.index.clear()
             self.seq = 0

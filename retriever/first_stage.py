@@ -107,12 +107,12 @@ def _search(
         fuse = partial(
             _fused, mix, partial(vectors.similarity, vector), partial(lexical.score, query), config, dense
         )
-        found = fuse(matched)
+        found = fuse(_there(collection, matched))
         while widening and not _settled(collection, mix, found, limit):
             following = next(longer, None)
             if following is None:
                 break
-            found = fuse(following)
+            found = fuse(_there(collection, following))
         lists.append(found)
     return lists
 
@@ -125,6 +125,13 @@ def _beginning(
         return lexical.search(query, k, allowed=allowed), iter(())
     lists = lexical.search_widening(query, k, allowed=allowed, first=first)
     return next(lists), lists
+
+
+def _there(collection: Collection, ranked: Ranked) -> Ranked:
+    """Leave out what was removed since BM25's last commit, which another process may still have to make."""
+    pids, scores = ranked
+    there = collection.store.passages.rows_of(pids) >= 0
+    return ranked if there.all() else (pids[there], scores[there])
 
 
 def _fused(

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 
 from retriever import Retriever
 from retriever.errors import CollectionError, CorruptCollectionError
+from retriever.lexical.bm25_index import BM25Index
 from tests.factories import CORPUS, OverlapReranker, tiny_encoder
 
 PROGRAM = textwrap.dedent(
@@ -198,3 +200,16 @@ def test_filters_follow_changes(make):
     retriever.delete(["cat"])
     retriever.add([{"id": "new", "text": "Sea.", "metadata": {"lang": "en"}}])
     assert english() == {"stocks", "storm", "new"}
+
+
+def test_passages_that_a_killed_writer_left_in_bm25_are_gone_after_opening(make, reopen, tmp_path):
+    make([("a", "a zebra"), ("b", "a horse"), ("c", "a fox")], path=True).close()
+    folder = tmp_path / "collection"
+    index = BM25Index(folder / "lexical")
+    index.add(np.array([10**6]), ["zebra zebra"])
+    index.commit()
+    index.close()
+    (folder / "seal.json").unlink()
+    again = reopen(folder)
+    assert len(again.collection.lexical) == 3
+    assert again.search("zebra", k=3, rerank=False)[0].id == "a"

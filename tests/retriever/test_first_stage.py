@@ -51,3 +51,11 @@ def test_a_list_that_is_cut_short_changes_no_result(make, monkeypatch, fusion, p
     monkeypatch.setattr("retriever.first_stage._FIRST", 1000)
     assert found() == cut_short
     assert (asked_for < max(lengths)) == (fusion == "zscore" and not pending)
+
+
+def test_a_passage_that_only_bm25_still_has_is_left_out(make):
+    retriever = make([("a", "a zebra"), ("b", "a horse"), ("c", "a fox")])
+    lexical = retriever.collection.lexical
+    lexical.add(np.array([10**6]), ["zebra zebra"])
+    lexical.commit()
+    assert retriever.search("zebra", k=3, rerank=False)[0].id == "a"
