@@ -337,13 +337,13 @@ class Collection:
             if self._lexical is not None and self._lexical.unseen:
                 self._lexical.commit()
 
-    def _repair_lexical(self, lexical: CollectionLexical) -> None:
+    def _repair_lexical(self, lexical: CollectionLexical, *, anew: bool = False) -> None:
         """Replay what a writer that is gone left undone; one that is at work will do it itself."""
         held = self._writer.held
         if not self._try_become_writer():
             return
-        if lexical.seq < self._seq:
-            self.recovered = max(self.recovered, lexical.replay(self._seq))
+        if anew or lexical.seq < self._seq:
+            self.recovered = max(self.recovered, lexical.replay(self._seq, anew=anew))
             lexical.commit()
         if not held:
             self.stop_writing()
@@ -353,10 +353,8 @@ class Collection:
         lexical = self._lexical
         if lexical is None or lexical.seq != self._seq or not lexical.strays():
             return
-        if self._try_become_writer():
-            with self._lock.writing():
-                self.recovered = max(self.recovered, lexical.replay(self._seq, anew=True))
-                lexical.commit()
+        with self._lock.writing():
+            self._repair_lexical(lexical, anew=True)
 
     def _load(self) -> None:
         """Read what is derived as far as it was written."""

@@ -8,7 +8,6 @@ can stand in its place, and everything behind it stays: scales, alignment, compa
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,7 +27,6 @@ from rerank.train.model import CrossEncoderModel
 from rerank.train.readings import runs_of_one_length
 from rerank.train.trainer import learning_rate_share
 
-LOG = logging.getLogger(__name__)
 HELD_OUT = 16  # runs of texts measured on
 WEIGHT_DECAY = 0.01
 
