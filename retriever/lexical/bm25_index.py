@@ -333,6 +333,9 @@ class BM25Index:
                 remove_uncommitted(self._path)
             # One thread: segments, and with them ties, come out the same every time.
             self._writer = self._index.writer(_WRITER_MEMORY, 1)
+            # A writer's first operation has the last commit's number, so that a merge which begins before the
+            # next commit takes a deletion for done that is not. The first one deletes nothing, then.
+            self._writer.delete_documents_by_query(tantivy.Query.empty_query())
         return self._writer
 
 

@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -160,3 +161,27 @@ def test_what_a_killed_writer_left_is_in_nobodys_way(tmp_path):
     assert not (tmp_path / f"{'0' * 32}.idx").exists()
     assert len(list(tmp_path.glob("*.del"))) == 1
     assert BM25Index(tmp_path).search("zebra", 5)[0].tolist() == []
+
+
+def test_a_new_writers_first_deletion_outlives_a_merge(tmp_path):
+    index = BM25Index(tmp_path)
+    for first in range(0, 800, 100):
+        index.add(np.arange(first, first + 20), ["one word"] * 20)
+        index.remove(np.array([5] if first == 700 else []))
+        index.write()
+    index.close()
+    # As many parts are there as are merged, and the next one begins that.
+    index = BM25Index(tmp_path)
+    index.remove(np.array([8, 105, 705]))
+    index.add(np.array([900]), ["one word"])
+    index.commit()
+    for _ in range(500):
+        if len(json.loads((tmp_path / "meta.json").read_bytes())["segments"]) < 8:
+            break
+        time.sleep(0.01)
+    index.close()
+
+    again = BM25Index(tmp_path)
+    found, _ = again.search("word", 1000)
+    assert not set(found.tolist()) & {5, 8, 105, 705}
+    assert len(again) == 8 * 20 - 4 + 1
