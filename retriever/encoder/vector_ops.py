@@ -17,6 +17,8 @@ cgutils: Any = _cgutils
 types: Any = _types  # names made at run time, unknown to type checkers
 _I8, _I64 = ir.IntType(8), ir.IntType(64)
 _WINDOW = 64
+_LINE = 64  # bytes of a cache line
+_AHEAD = 16  # rows asked for before they are added: memory answers after about as many
 
 
 def intrinsic(function: Any) -> Any:
@@ -178,7 +180,11 @@ def _make_sum_rows(width: int) -> Any:
                     source = builder.sext(source, _I64)
                 return token, builder.gep(base, [builder.mul(source, stride)])
 
+            last = builder.sub(args[4], _I64(1))
             with cgutils.for_range(builder, args[4], intp=_I64) as loop:
+                ahead = builder.add(loop.index, _I64(_AHEAD))
+                ahead = builder.select(builder.icmp_signed("<", ahead, last), ahead, last)
+                _prefetch(builder, row_pointer(ahead)[1], width * table_type.dtype.bitwidth // 8)
                 token, pointer = row_pointer(loop.index)
                 values = _load_as_float(context, builder, table_type, pointer, width)
                 if not isinstance(weights_type, types.NoneType):
@@ -195,6 +201,16 @@ def _make_sum_rows(width: int) -> Any:
         return signature, codegen
 
     return sum_rows
+
+
+def _prefetch(builder: Any, pointer: Any, size: int) -> None:
+    """Ask for `size` bytes before they are needed; an address that is not there does no harm."""
+    flag = ir.IntType(32)
+    signature = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), flag, flag, flag])
+    fetch = builder.module.declare_intrinsic("llvm.prefetch", (_I8.as_pointer(),), signature)
+    for offset in range(0, size, _LINE):
+        # For reading, to stay in all caches, data.
+        builder.call(fetch, [builder.gep(pointer, [_I64(offset)]), flag(0), flag(3), flag(1)])
 
 
 def _broadcast(builder: Any, scalar: Any, width: int) -> Any:
