@@ -70,6 +70,7 @@ class RetrieverStage:
         self.name = _name(config)
         started = time.perf_counter()
         self._retriever = Retriever.from_corpus(documents, config=config)
+        self._retriever.encoder.compile()
         self.retrieve("warm up", 1)
         self.build_seconds = time.perf_counter() - started
         self.documents = len(self._retriever)

@@ -66,6 +66,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         _dequantized().save(folder)
         ours, theirs = StaticEncoder.load(folder), StaticModel.from_pretrained(folder)
+        ours.compile()
         bandwidth = {threads: _bandwidth(threads) for threads in (1, _cores())}
         result: dict[str, Any] = {
             "command": f"python -m eval.bench.encode --rounds {rounds} --transformer MODEL_FOLDER",

@@ -84,7 +84,7 @@ def _in_process(part: str, size: int, folder: Path, index: str) -> dict[str, Any
 def _build(size: int, folder: Path, index: str) -> dict[str, Any]:
     """Load a stream of documents into a durable hybrid collection."""
     encoder = StaticEncoder.load()
-    encoder.encode(["warm up the compiled code"])
+    encoder.compile()
     stream = documents(size)
     first = next(stream)  # reading and cutting the source is not what is measured
     started = time.perf_counter()

@@ -22,7 +22,7 @@ def compiled(function: Any) -> Any:
     compile_as_set = made.compile
 
     def compile_without_vectorizer(signature: Any) -> Any:
-        """Compile. What is worth it is written as vectors; to look for more took a fifth of a first call.
+        """Compile. What is worth it is written as vectors; to look for more took a fifth of the time.
 
         The setting is the process's; who compiles something else meanwhile waits for the lock.
         """
@@ -40,8 +40,8 @@ def compiled(function: Any) -> Any:
 def part(function: Any) -> Any:
     """Compile a function that only compiled code calls.
 
-    Each is compiled twice, by itself and within its caller, which takes a twentieth of a second at the least
-    and is what a first call waits for; so larger functions than elsewhere are left in one piece.
+    Each is compiled twice, by itself and within its caller, which takes a twentieth of a second at the least;
+    so larger functions than elsewhere are left in one piece.
     """
     options: dict[str, Any] = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return njit(nogil=True, **options)(function)

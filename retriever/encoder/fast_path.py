@@ -6,24 +6,23 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from retriever.encoder.kernels import DONE, READ_AHEAD, ROOM, encode_texts, pool_texts
+from retriever.encoder.plain_pooling import Model
 from retriever.encoder.plain_text import find_rules
 from retriever.encoder.tokens import well_formed
 from retriever.encoder.word_memory import WordMemory
-
-Model = tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.int32] | None]
 
 _BLOCK_CHARACTERS = 1 << 18  # enough to forget the overhead of a call, little enough to share the work out
 _MISSES = 1 << 12  # words learnt at a time: enough to know half of what follows, few to be tried in vain
 _ROUNDS = 64  # enough for a block of nothing but new words; more would happen when the memory is too small
 _NO_LIMIT = 1 << 40
 _PADDING = b" " * READ_AHEAD
+_OF_ALL_KERNELS = "a word, and r2d2"  # the last has to be asked for and learnt
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,12 @@ class FastPath:
         if found is not None:
             self._rules, word_pieces = found
             self._memory = WordMemory(tokenizer, self._rules, word_pieces, unknown, memory_words)
+
+    def compile(self) -> None:
+        """Have all kernels compiled for this table, or read from disk, by using them."""
+        nothing = np.empty((1, 0), dtype=np.float32)
+        self.encode([_OF_ALL_KERNELS], None, True, 1, nothing)
+        self.pool(np.zeros(0, dtype=np.int32), np.zeros(2, dtype=np.int64), True, [0], nothing)
 
     def encode(
         self, texts: Sequence[str], limit: int | None, unit: bool, threads: int, out: NDArray[np.float32]

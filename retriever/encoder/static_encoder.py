@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from retriever.encoder.beside import MadeBeside
 from retriever.encoder.coverage import VocabularyCoverage, measure_coverage
 from retriever.encoder.formats import DEFAULT_MAX_LENGTH, ModelParts, read_model, resolve_folder, write_model
 from retriever.encoder.own_words import appended, extended_tokenizer, known_names, pieces_of, rows_of_sums
+from retriever.encoder.plain_pooling import Model, pool_plainly
 from retriever.encoder.tables import TableType, check_tokens, checked_table, quantized, read_only
 from retriever.encoder.tokens import Ids, private_copy, tokenize, unknown_id, well_formed
 from retriever.errors import InvalidInputError, InvalidTypeError, ModelError
@@ -29,20 +30,9 @@ if TYPE_CHECKING:
 BUNDLED_FOLDER = Path(__file__).resolve().parent.parent / "models" / "encoder"
 MEMORY_WORDS = 262_144  # more than the different words of 50,000 encyclopedia passages; 24 MB when full
 _TOKENIZER_BLOCK = 1024  # texts handed to the tokenizer at a time, as many as model2vec does
+_SLOW_CHARACTERS = 3e6  # that go the tokenizer's way in a second
+_SECONDS_TO_READ = 1.0  # numba and the compiled code, where it is on disk
 Vectors = NDArray[np.float32]
-
-
-@dataclass(slots=True)
-class _Shared:
-    """What an encoder and those truncated from it have in common.
-
-    :param vocabulary: of the tokenizer's model; empty once the fast path has it.
-    :param fast_path: None until something is encoded.
-    """
-
-    vocabulary: dict[str, int]
-    fast_path: FastPath | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class StaticEncoder:
@@ -89,7 +79,12 @@ class StaticEncoder:
         self._max_length = _checked_at_least_1("max_length", parts.max_length)
         self._dimensions = int(self._table.shape[1])
         self._memory_words = _checked_at_least_1("memory_words", memory_words) or MEMORY_WORDS
-        self._shared = _Shared(vocabulary)
+        self._model: Model = (self._table, self._weights, self._mapping)
+        # Shared with those truncated from this one.
+        make = partial(
+            _make_fast_path, self._tokenizer, vocabulary, self._unknown_id, self._model, self._memory_words
+        )
+        self._fast = MadeBeside(make)
 
     @classmethod
     def load(cls, path_or_hub_id: str | Path | None = None, *, normalize: bool = True) -> StaticEncoder:
@@ -193,7 +188,7 @@ class StaticEncoder:
         texts, limit = _checked_texts(texts), self._limit(max_length)
         if not len(texts):
             return []
-        tokens, _, left = self._fast.tokenize(texts, limit, _checked_threads(None))
+        tokens, _, left = self._tokenize_fast(texts, limit)
         ids, starts, _ = self._ask_tokenizer([texts[row] for row in left], limit)
         for position, row in enumerate(left):
             tokens[row] = ids[starts[position] : starts[position + 1]]
@@ -209,10 +204,19 @@ class StaticEncoder:
         texts = _checked_texts(texts)
         if not len(texts):
             return np.zeros(0, dtype=np.int64)
-        _, counts, left = self._fast.tokenize(texts, None, _checked_threads(None))
+        _, counts, left = self._tokenize_fast(texts, None)
         if left:
             counts[left] = self._ask_tokenizer([texts[row] for row in left], None)[2]
         return counts
+
+    def compile(self) -> None:
+        """Wait for the compiled code that makes `encode` fast.
+
+        Otherwise it is made beside the first calls, in seconds on a machine that has never done so; until it
+        is there, texts go the tokenizer's way, to the same vectors. A server may call this before it answers,
+        and a program before it forks, which would wait for it.
+        """
+        self._fast.wait()
 
     def truncate(self, dimensions: int) -> StaticEncoder:
         """Keep the leading dimensions (Matryoshka); the table is shared, not copied.
@@ -292,34 +296,40 @@ class StaticEncoder:
         """
         write_model(Path(path), self._parts())
 
-    @property
-    def _fast(self) -> FastPath:
-        """The compiled half, made when first needed: importing numba takes longer than a search."""
-        shared = self._shared
-        if shared.fast_path is None:
-            with shared.lock:
-                if shared.fast_path is None:
-                    from retriever.encoder.fast_path import FastPath
-
-                    table = self._table.view(np.uint16) if self._table.dtype == np.float16 else self._table
-                    model = (table, self._weights, self._mapping)
-                    shared.fast_path = FastPath(
-                        self._tokenizer, shared.vocabulary, self._unknown_id, model, self._memory_words
-                    )
-                    shared.vocabulary = {}
-        return shared.fast_path
-
     def _encode(self, texts: Sequence[str], limit: int | None, threads: int) -> Vectors:
         """Encode the fast way what can be, and the rest through the tokenizer."""
         vectors = np.empty((len(texts), self._dimensions), dtype=np.float32)
-        if not len(texts):
-            return vectors
-        left = self._fast.encode(texts, limit, self._normalize, threads, vectors)
+        first, patience = 0, _patience(texts)
+        while first < len(texts):
+            fast = self._fast.get(patience)
+            if fast is not None:
+                self._encode_fast(fast, texts[first:], limit, threads, vectors[first:])
+                break
+            block = texts[first : first + _TOKENIZER_BLOCK]
+            ids, starts, _ = self._ask_tokenizer(block, limit)
+            pool_plainly(self._model, ids, starts, self._normalize, vectors[first : first + len(block)])
+            first += len(block)
+        return vectors
+
+    def _encode_fast(
+        self, fast: FastPath, texts: Sequence[str], limit: int | None, threads: int, vectors: Vectors
+    ) -> None:
+        """Encode with compiled code, which may leave some texts to the tokenizer."""
+        left = fast.encode(texts, limit, self._normalize, threads, vectors)
         for first in range(0, len(left), _TOKENIZER_BLOCK):
             rows = left[first : first + _TOKENIZER_BLOCK]
             ids, starts, _ = self._ask_tokenizer([texts[row] for row in rows], limit)
-            self._fast.pool(ids, starts, self._normalize, rows, vectors)
-        return vectors
+            fast.pool(ids, starts, self._normalize, rows, vectors)
+
+    def _tokenize_fast(
+        self, texts: Sequence[str], limit: int | None
+    ) -> tuple[list[Ids], NDArray[np.int64], list[int]]:
+        """Return known ids and numbers of tokens, and the positions of texts left to the tokenizer."""
+        fast = self._fast.get(_patience(texts))
+        if fast is not None:
+            return fast.tokenize(texts, limit, _checked_threads(None))
+        empty = [np.empty(0, dtype=np.int32)] * len(texts)
+        return empty, np.zeros(len(texts), dtype=np.int64), list(range(len(texts)))
 
     def _ask_tokenizer(
         self, texts: Sequence[str], limit: int | None
@@ -370,6 +380,24 @@ class StaticEncoder:
             max_length=self._max_length,
             memory_words=self._memory_words,
         )
+
+
+def _make_fast_path(
+    tokenizer: Tokenizer, vocabulary: dict[str, int], unknown: int | None, model: Model, memory_words: int
+) -> FastPath:
+    """Make the compiled half; not at import, as numba's takes longer than a search."""
+    from retriever.encoder.fast_path import FastPath
+
+    table, weights, mapping = model
+    seen = table.view(np.uint16) if table.dtype == np.float16 else table
+    fast = FastPath(tokenizer, vocabulary, unknown, (seen, weights, mapping), memory_words)
+    fast.compile()
+    return fast
+
+
+def _patience(texts: Sequence[str]) -> float:
+    """Return how many seconds to wait for compiled code: what the slow way takes, or reading it from disk."""
+    return min(_SECONDS_TO_READ, sum(map(len, texts)) / _SLOW_CHARACTERS)
 
 
 def _checked_at_least_1(name: str, value: int | None) -> int | None:

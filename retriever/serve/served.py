@@ -109,6 +109,7 @@ class Served:
 
     def warm(self, *, rerank: bool) -> None:
         """Load and compile what the first search would wait for."""
+        self.retriever.collection.encoder.compile()
         self.retriever.search("warm up", k=1, rerank=rerank)
 
     def close(self) -> None:

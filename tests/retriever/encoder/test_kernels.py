@@ -11,7 +11,9 @@ from tests.retriever.encoder.tokenizer_factory import make_encoder
 PROGRAM = """
 import sys
 from retriever.encoder import StaticEncoder
-StaticEncoder.load(sys.argv[1]).encode("a word")
+encoder = StaticEncoder.load(sys.argv[1])
+encoder.encode("a word")
+encoder.compile()
 from retriever.encoder.kernels import encode_texts
 print(sum(encode_texts.stats.cache_hits.values()), sum(encode_texts.stats.cache_misses.values()))
 """
