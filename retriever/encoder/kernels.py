@@ -16,6 +16,7 @@ from retriever.encoder.vector_ops import (
     highest_zeros,
     load_acquire,
     lowest_bit,
+    prefetch,
     sum_rows_1,
     sum_rows_16,
     sum_rows_128,
@@ -219,7 +220,7 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
     :param rules: see `plain_text.Rules`.
     :param words: see `word_memory.Words`; words that can be cut here are added.
     :param cutting: see `word_memory.Cutting`.
-    :param scratch: uint8 and int32, see `word_memory.scratch`; written.
+    :param scratch: see `word_memory.scratch`; written.
     :param limit: tokens after which a text is cut.
     :param model: see `pool`.
     :param unit: give vectors of length 1.
@@ -232,6 +233,7 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
     :return: the number of words that the tokenizer has to be asked for.
     """
     slots, missed = words[0], np.int64(0)
+    window, keys = scratch[2], scratch[3]
     for index in range(states.size):
         if states[index] != PENDING:
             continue
@@ -256,16 +258,25 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
                     step, letters, marks = _run_end(data, base, stop) - base, _ALL, _0
             if step > RUN_LIMIT or kept + 64 * MOST_IN_SLOT > room.size:
                 state = np.int64(FOREIGN)
-            events = (letters & ~(letters << _1)) | marks
-            while events != _0 and counted < limit and state != FOREIGN:
+            # All of a window's words are asked for before the first is looked at: memory answers side by side.
+            events, asked = (letters & ~(letters << _1)) | marks, np.int64(0)
+            while events != _0:
                 shift = lowest_bit(events)
                 events &= events - _1
-                position = base + shift
                 length = lowest_bit(~(letters >> np.uint64(shift)))
                 if length == 0:
                     length = np.int64(1)
-                first, second = short_key(data, position, length)
+                first, second = short_key(data, base + shift, length)
                 slot = home(first, second, slots)
+                prefetch(slots, slot)
+                window[asked, 0], window[asked, 1], window[asked, 2] = shift, length, slot
+                keys[asked, 0], keys[asked, 1] = first, second
+                asked += 1
+            for word in range(asked):
+                if counted >= limit or state == FOREIGN:
+                    break
+                position, length, slot = base + window[word, 0], window[word, 1], window[word, 2]
+                first, second = keys[word, 0], keys[word, 1]
                 found = load_acquire(slots, slot)
                 if (
                     (found & (SIMPLE | LOW_16)) == (np.uint64(length) | SIMPLE)

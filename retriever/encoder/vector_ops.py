@@ -90,6 +90,18 @@ def fetch_add(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typingctx: Any, array: Any, index: Any) -> Any:
+    """Ask for array[index] before it is needed."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _element_pointer(context, builder, signature.args[0], args[0], args[1])
+        _prefetch(builder, builder.bitcast(pointer, _I8.as_pointer()), _LINE)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
+
+
+@intrinsic
 def lowest_bit(typingctx: Any, bits: Any) -> Any:
     """Return the index of the lowest set bit, 64 where none is set."""
 

@@ -164,7 +164,7 @@ def cut_word(  # noqa: C901 - in one piece, see `part`
     :return: number of tokens, 0 where the word is not all letters or too long.
     """
     slots, keys, prefix, places, folded, longest = cutting
-    word, ids = scratch
+    word, ids = scratch[0], scratch[1]
     position, size = np.int64(begin), np.int64(0)
     while position < begin + length:
         lead, code = np.int64(data[position]), np.int64(data[position])

@@ -25,6 +25,9 @@ _KEY_BYTES_A_WORD = 16  # words of up to 16 bytes need none, so this is plenty
 _PIECES_A_WORD = 4  # most words need none
 _MANY = 32  # new words at once; of fewer it does not matter how they are cut
 _LEARNED_OF = 8
+_WINDOW = 64  # bytes looked at together, so that there are no more words in it
+
+Scratch = tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int64], NDArray[np.uint64]]
 
 
 class Words(NamedTuple):
@@ -93,10 +96,15 @@ class WordMemory:
         self._separator = _separator(tokenizer, rules, unknown)
         self.cutting = _cutting(word_pieces or WordPieces({}, "", 0, {}))
 
-    def scratch(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """Return what one thread needs to cut a word: room for the longest, and for its tokens."""
+    def scratch(self) -> Scratch:
+        """Return what one thread needs: room for the longest word, its tokens, and the words of a window."""
         room = len(self.cutting.prefix) + _LONGEST_WORD + READ_AHEAD
-        return np.empty(room, dtype=np.uint8), np.empty(_LONGEST_WORD, dtype=np.int32)
+        return (
+            np.empty(room, dtype=np.uint8),
+            np.empty(_LONGEST_WORD, dtype=np.int32),
+            np.empty((_WINDOW, 3), dtype=np.int64),
+            np.empty((_WINDOW, 2), dtype=np.uint64),
+        )
 
     def learn(self, data: NDArray[np.uint8], misses: NDArray[np.int64]) -> bool:
         """Learn words that were looked up in vain and could not be cut.
