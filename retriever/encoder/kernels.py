@@ -258,7 +258,7 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
                     step, letters, marks = _run_end(data, base, stop) - base, _ALL, _0
             if step > RUN_LIMIT or kept + 64 * MOST_IN_SLOT > room.size:
                 state = np.int64(FOREIGN)
-            # All of a window's words are asked for before the first is looked at: memory answers side by side.
+            # All words of a window are asked for before the first is looked at: memory answers at once.
             events, asked = (letters & ~(letters << _1)) | marks, np.int64(0)
             while events != _0:
                 shift = lowest_bit(events)
