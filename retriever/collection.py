@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,7 @@ Progress = Callable[[int, int | None], None]
 FloatArray = NDArray[np.float32]
 
 _PERSIST_EVERY = 100_000  # passages; replaying that many after a crash takes seconds
+_BESIDE_FROM = 1000  # passages a change, from which on its two halves are worth two threads
 _INDEX_FIELDS_FROM = 20_000  # passages; before that, a filter reads all metadata in a few milliseconds
 
 
@@ -63,7 +64,6 @@ class Collection:
         self._writing = threading.RLock()
         self._writer = WriterLock(path)
         self._closed = False
-        self._preparation = Preparation(config, encoder)
         self.store = DocumentStore(None if path is None else path / DATABASE)
         self._vectors = CollectionVectors(self.store, config, encoder) if config.dense else None
         self._lexical: CollectionLexical | None = None
@@ -71,6 +71,8 @@ class Collection:
         self._filtered_fields: list[str] = []
         try:
             self._load()
+            stem = None if self.lexical is None else self.lexical.stem
+            self._preparation = Preparation(config, encoder, stem)
         except BaseException:
             self.store.close()
             raise
@@ -275,20 +277,25 @@ class Collection:
                         insert=documents, remove=[doc.id for doc in documents if doc.id in existing]
                     )
                     self._seq = change.seq
-                    self._apply(change, batch_left.vectors, batch_left.texts)
-                self._unpersisted += len(batch_left.texts)
+                    self._apply(change, batch_left.vectors, batch_left.stems)
+                self._unpersisted += batch_left.passages
                 if self._lexical is not None:
                     self._lexical.commit_in_time()
                 self._persist_in_time()
         updated = sum(doc.id in existing for doc in documents)
         return WriteSummary(len(documents) - updated, updated, batch.given - len(documents))
 
-    def _apply(self, change: Change, vectors: FloatArray, texts: Sequence[str]) -> None:
+    def _apply(self, change: Change, vectors: FloatArray, stems: Sequence[str]) -> None:
         """Bring both indexes up to a change; a failure in between is made good by `follow`."""
-        if self._vectors is not None:
-            self._vectors.apply(change, vectors)
-        if self._lexical is not None:
-            self._lexical.apply(change, texts)
+        with ExitStack() as both:
+            if self._vectors is not None and self._lexical is not None and len(stems) >= _BESIDE_FROM:
+                # FAISS computes without the interpreter, which the other half needs all the time.
+                beside = both.enter_context(ThreadPoolExecutor(1))
+                both.callback(beside.submit(self._vectors.apply, change, vectors).result)
+            elif self._vectors is not None:
+                self._vectors.apply(change, vectors)
+            if self._lexical is not None:
+                self._lexical.apply(change, stems)
 
     def settle(self) -> None:
         """Tune the vector index, and index metadata fields, when the collection has grown enough for that."""

@@ -56,14 +56,14 @@ class CollectionLexical:
         self.index.reload()
         self.seq = seq
 
-    def apply(self, change: Change, texts: Sequence[str]) -> None:
+    def apply(self, change: Change, stems: Sequence[str]) -> None:
         """Bring the index up to a change.
 
-        :param texts: of the passages that were added.
+        :param stems: of the passages that were added, see `BM25Index.stem`.
         """
         self.uncommitted = True
         self.index.remove(change.removed)
-        self.index.add(change.added, texts)
+        self.index.add_stemmed(change.added, stems)
         self.seq = change.seq
 
     def strays(self) -> bool:

@@ -1,10 +1,11 @@
-"""From documents to what is stored and indexed: digests, passages, vectors."""
+"""From documents to what is stored and indexed: passages, stems, vectors."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +30,20 @@ class Prepared:
     """A batch ready to be written.
 
     :param documents: with their passages.
-    :param texts: one a passage, in order, as they are encoded.
+    :param stems: one text a passage, in order, see `BM25Index.stem`; none where the collection has no BM25.
     :param vectors: one a passage, shape (n, d); empty where the collection has no vectors.
     :param given: how many documents there were before those that are there already were left out.
     """
 
     documents: list[StoredDocument]
-    texts: list[str]
+    stems: list[str]
     vectors: FloatArray
     given: int
+
+    @property
+    def passages(self) -> int:
+        """How many passages the documents have."""
+        return sum(len(document.spans) for document in self.documents)
 
     def only(self, kept: Sequence[StoredDocument]) -> Prepared:
         """Return the batch with some of its documents."""
@@ -51,7 +57,7 @@ class Prepared:
         return replace(
             self,
             documents=list(kept),
-            texts=[text for text, is_kept in zip(self.texts, mask, strict=True) if is_kept],
+            stems=[*compress(self.stems, mask)],
             vectors=self.vectors[mask] if len(self.vectors) else self.vectors,
         )
 
@@ -61,11 +67,18 @@ class Preparation:
 
     :param config: how long passages are, and whether vectors are wanted.
     :param encoder: makes the vectors.
+    :param stem: makes the stems for BM25, None where there is none.
     """
 
-    def __init__(self, config: RetrieverConfig, encoder: StaticEncoder) -> None:
+    def __init__(
+        self,
+        config: RetrieverConfig,
+        encoder: StaticEncoder,
+        stem: Callable[[Sequence[str]], list[str]] | None,
+    ) -> None:
         self._config = config
         self._encoder = encoder
+        self._stem = stem
         self._splitter = Splitter(
             encoder.tokenizer,
             passage_tokens=config.passage_tokens,
@@ -82,7 +95,7 @@ class Preparation:
             for start, stop in document.spans
         ]
         vectors = self._encoder.encode(texts) if self._config.dense else np.empty((0, 0), dtype=np.float32)
-        return Prepared(split, texts, vectors, given)
+        return Prepared(split, [] if self._stem is None else self._stem(texts), vectors, given)
 
     def _split(self, documents: Sequence[StoredDocument]) -> list[StoredDocument]:
         """Give every document its passages."""

@@ -153,7 +153,7 @@ def _scan_run(  # noqa: C901 - in one piece, see `part`
 
 
 @part
-def _run_end(data: Any, position: Any, stop: Any) -> Any:
+def run_end(data: Any, position: Any, stop: Any) -> Any:
     """Return where a long run of word bytes ends."""
     while position < stop:
         spaces, marks = classify_window(data, position)
@@ -255,7 +255,7 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
                 step -= unfinished
                 letters &= ~(_ALL << np.uint64(step & 63))
                 if step == 0:
-                    step, letters, marks = _run_end(data, base, stop) - base, _ALL, _0
+                    step, letters, marks = run_end(data, base, stop) - base, _ALL, _0
             if step > RUN_LIMIT or kept + 64 * MOST_IN_SLOT > room.size:
                 state = np.int64(FOREIGN)
             # All words of a window are asked for before the first is looked at: memory answers at once.

@@ -44,6 +44,18 @@ def load_u64(typingctx: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic
+def store_u64(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+    """Write one number as 8 bytes of a uint8 array, at any address."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _element_pointer(context, builder, signature.args[0], args[0], args[1])
+        builder.store(args[2], builder.bitcast(pointer, _I64.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.uint64), codegen
+
+
+@intrinsic
 def load_acquire(typingctx: Any, array: Any, index: Any) -> Any:
     """Read array[index] so that all written before its release is visible."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,6 +20,7 @@ FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
 TRAINING_SAMPLE = 16_384  # vectors; 64 a cluster center of 8 bits, a thousand of 4 bits
+_BATCH = 8192  # vectors
 _DEAD_SHARE = 0.25  # of vectors that are tombstones before the index is written anew
 _NOTHING: Ranked = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 
@@ -66,7 +67,9 @@ class FaissEngine(ABC):
         if not len(pids):
             return
         self._own()
-        self._index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+        # A batch comes while others read, encode and stem: FAISS's threads would wait for each other.
+        with one_thread() if len(pids) <= _BATCH else nullcontext():
+            self._index.add(np.ascontiguousarray(vectors, dtype=np.float32))
         end = self._used + len(pids)
         if end > len(self._pids):
             size = max(end, 2 * len(self._pids))

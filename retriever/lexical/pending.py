@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import tantivy
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
@@ -34,12 +33,9 @@ class PendingPassages:
 
     Committing takes tens of milliseconds of writing to disk; here a change is seen at once, and the index can
     take in a thousand together.
-
-    :param analyzer: splits and stems texts.
     """
 
-    def __init__(self, analyzer: tantivy.TextAnalyzer) -> None:
-        self._analyzer = analyzer
+    def __init__(self) -> None:
         self._postings: dict[str, dict[int, int]] = {}
         self._lengths: dict[int, int] = {}
         self.removed: set[int] = set()
@@ -47,10 +43,10 @@ class PendingPassages:
     def __len__(self) -> int:
         return len(self._lengths) + len(self.removed)
 
-    def add(self, pids: IntArray, texts: Sequence[str]) -> None:
-        """Add passages."""
-        for pid, text in zip(pids.tolist(), texts, strict=True):
-            words = Counter(self._analyzer.analyze(text))
+    def add(self, pids: IntArray, stems: Sequence[str]) -> None:
+        """Add passages, each given as stems with spaces between."""
+        for pid, text in zip(pids.tolist(), stems, strict=True):
+            words = Counter(text.split())
             for word, count in words.items():
                 self._postings.setdefault(word, {})[pid] = count
             # An index keeps lengths rounded down; scores are to be the same before and after a commit.

@@ -71,7 +71,7 @@ class Change:
 
 def packed_spans(spans: Sequence[Span], length: int) -> bytes | None:
     """Return spans as int32 pairs; None where the only one is the whole text."""
-    return None if list(spans) == [(0, length)] else np.asarray(spans, dtype="<i4").tobytes()
+    return None if len(spans) == 1 and spans[0] == (0, length) else np.asarray(spans, dtype="<i4").tobytes()
 
 
 def unpacked_spans(passages: int, packed: bytes | None, length: int) -> tuple[Span, ...]:
