@@ -88,3 +88,11 @@ class ClosedError(CollectionError):
 
 class SourceError(RetrieverError):
     """A file or folder to be read cannot be read; the message names it."""
+
+
+def rebuild_remedy(folder: object) -> str:
+    """Return what to do about a damaged file that can be made again from the documents.
+
+    :param folder: the collection's.
+    """
+    return f"restore it from a copy, or run: retriever rebuild {folder}"

@@ -14,7 +14,7 @@ import numpy as np
 import tantivy
 from numpy.typing import NDArray
 
-from retriever.errors import CorruptCollectionError, StorageFullError
+from retriever.errors import CorruptCollectionError, StorageFullError, rebuild_remedy
 from retriever.lexical.pending import PendingPassages
 from retriever.lexical.segment_files import remove_uncommitted
 from retriever.lexical.stemming import Stemmer
@@ -366,10 +366,8 @@ def _reported(path: Path | None, done: str) -> Iterator[None]:
             raise
         if "No space left" in str(error):
             raise StorageFullError(f"the disk holding {path} is full; free some space") from error
-        raise CorruptCollectionError(
-            f"{path} cannot be {done} ({error}); restore it from a copy, or run: retriever rebuild "
-            f"{None if path is None else path.parent}"
-        ) from error
+        remedy = rebuild_remedy(None if path is None else path.parent)
+        raise CorruptCollectionError(f"{path} cannot be {done} ({error}); {remedy}") from error
 
 
 def _members(pids: IntArray, allowed: IntArray) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from retriever.errors import CorruptCollectionError
+from retriever.errors import CorruptCollectionError, rebuild_remedy
 
 _FOOTER_MAGIC = 1337
 _OF_A_SEGMENT = re.compile(r"[0-9a-f]{32}\.")
@@ -21,7 +21,7 @@ def check_segments(folder: Path) -> None:
     """
     for path in committed_files(folder):
         if not _intact(path.read_bytes()):
-            raise CorruptCollectionError(f"{path} is truncated or damaged; {_remedy(folder)}")
+            raise CorruptCollectionError(f"{path} is truncated or damaged; {rebuild_remedy(folder.parent)}")
 
 
 def remove_uncommitted(folder: Path) -> None:
@@ -56,7 +56,8 @@ def committed_files(folder: Path) -> list[Path]:
             for segment in segments
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptCollectionError(f"{path} is damaged ({error}); {_remedy(folder)}") from error
+        remedy = rebuild_remedy(folder.parent)
+        raise CorruptCollectionError(f"{path} is damaged ({error}); {remedy}") from error
     return [
         file
         for file in sorted(folder.iterdir())
@@ -75,7 +76,3 @@ def _intact(content: bytes) -> bool:
         return bool(footer["crc"] == zlib.crc32(content[: -8 - length]))
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def _remedy(folder: Path) -> str:
-    return f"restore it from a copy, or run: retriever rebuild {folder.parent}"

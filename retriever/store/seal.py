@@ -11,7 +11,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from retriever.errors import CorruptCollectionError
+from retriever.errors import CorruptCollectionError, rebuild_remedy
 from retriever.store.manifest import write_atomically
 
 SEAL = "seal.json"
@@ -105,4 +105,4 @@ def _check_of(noted: object) -> str:
 def _remedy(folder: Path, name: str = "") -> str:
     if name in ("documents.sqlite", "collection.json"):
         return "restore it from a copy, or index the documents again"
-    return f"restore it from a copy, or run: retriever rebuild {folder}"
+    return rebuild_remedy(folder)
