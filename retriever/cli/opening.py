@@ -26,7 +26,7 @@ def open_collection(directory: Path) -> Retriever:
 
 
 def warm_up(retriever: Retriever, *, rerank: bool = True) -> float:
-    """Load the models and the compiled code, which a first search would do otherwise.
+    """Load the models, which a first search would do otherwise.
 
     :param retriever: an open collection.
     :param rerank: whether the cross-encoder is needed.

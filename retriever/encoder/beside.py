@@ -73,7 +73,7 @@ _running: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 def _finish() -> None:
     """Wait for what is being made: a fork would copy its locks, and nobody to open them."""
-    for thread in list(_running):
+    for thread in {*_running} - {threading.current_thread()}:
         thread.join()
 
 
