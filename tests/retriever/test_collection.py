@@ -10,6 +10,8 @@ import pytest
 
 from retriever import Retriever
 from retriever.collection import Collection
+from retriever.collection_lexical import CollectionLexical
+from retriever.collection_vectors import CollectionVectors
 from retriever.errors import (
     CollectionExistsError,
     CollectionLockedError,
@@ -177,3 +179,17 @@ def test_persisting_drops_old_vector_files(make, tmp_path):
 def test_a_collection_is_made_only_once_it_has_a_manifest(tmp_path):
     with pytest.raises(CollectionNotFoundError):
         Collection.open(tmp_path / "nowhere", lambda config: pytest.fail("not asked"))
+
+
+@pytest.mark.parametrize("half", [CollectionVectors, CollectionLexical])
+def test_a_large_change_that_half_of_the_indexes_missed_is_made_good(make, monkeypatch, half):
+    retriever = make(path=True)
+    documents = [(f"cat{number}", f"cat number {number}") for number in range(2000)]
+    with monkeypatch.context() as patch:
+        patch.setattr(half, "apply", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
+        with pytest.raises(MemoryError, match="no room"):
+            retriever.add(documents)
+    assert len(retriever) == len(CORPUS) + len(documents)  # the store had it before
+    collection = retriever.collection
+    assert retriever.search("cat number 1234", k=1)[0].id == "cat1234"
+    assert len(collection.vectors) == len(collection.lexical) == len(retriever)
