@@ -15,6 +15,7 @@ from retriever.errors import CollectionExistsError, RetrieverError
 
 if TYPE_CHECKING:
     from retriever.ingest import ReadReport
+    from retriever.ingest.syncing import NotedFiles
     from retriever.types import Document, WriteSummary
 
 _STOPPED = 130  # what shells report for a process stopped by Ctrl-C
@@ -72,7 +73,8 @@ def index(
     where it was stopped.
     """
     from retriever.cli.console import print_json, say
-    from retriever.ingest import ReadReport, RecordFields, count_documents, find_files, read_files
+    from retriever.ingest import ReadReport, RecordFields, count_documents, find_files
+    from retriever.ingest.syncing import NotedFiles
 
     # A damaged PDF makes pypdf log hundreds of lines; what matters of them comes as an error.
     logging.getLogger("pypdf").setLevel(logging.ERROR)
@@ -86,15 +88,15 @@ def index(
     )
     report = ReadReport()
     files = find_files(sources, exclude=directory, report=report)
-    documents = read_files(
+    sources_read = NotedFiles(
         files,
         fields=RecordFields(id=id_field, text=text_field, title=title_field),
         skip_unreadable=skip_unreadable,
         report=report,
     )
-    run = _Run(directory, settings, total=count_documents(files))
+    run = _Run(directory, settings, sources_read, total=count_documents(files))
     started = time.perf_counter()
-    summary = run.write(documents)
+    summary = run.write()
     seconds = time.perf_counter() - started
     for line in report.lines():
         say(line)
@@ -107,14 +109,17 @@ def index(
 class _Run:
     """One run of the command: writes to a new collection or to one that is there."""
 
-    def __init__(self, directory: Path, settings: dict[str, Any], *, total: int | None) -> None:
+    def __init__(
+        self, directory: Path, settings: dict[str, Any], sources: NotedFiles, *, total: int | None
+    ) -> None:
         self._directory = directory
         self._settings = settings
+        self._sources = sources
         self._total = total
         self._committed = 0
         self.size = 0
 
-    def write(self, documents: Iterator[Document]) -> WriteSummary:
+    def write(self) -> WriteSummary:
         """Write the documents; when stopped, say what is safe."""
         from retriever.cli.console import bar, say
         from retriever.store.manifest import MANIFEST
@@ -127,7 +132,7 @@ class _Run:
             )
         try:
             with bar("indexing", self._total) as moving:
-                counted = moving.over(documents)
+                counted = moving.over(self._sources.read())
                 return self._update(counted) if there else self._create(counted)
         except KeyboardInterrupt as error:
             say(f"stopped; {self._safe()}")
@@ -146,6 +151,7 @@ class _Run:
         with Retriever.from_corpus(
             documents, path=self._directory, config=config, progress=self._progress
         ) as retriever:
+            self._sources.note(retriever)
             self.size = len(retriever)
         # Records without an id that say the same are one document.
         return WriteSummary(added=self.size, unchanged=self._committed - self.size)
@@ -160,6 +166,7 @@ class _Run:
                 f"{self._directory} holds {len(retriever):,} documents already; adding what is new or changed"
             )
             summary = retriever.upsert(documents, progress=self._progress)
+            self._sources.note(retriever)
             self.size = len(retriever)
         return summary
 

@@ -111,6 +111,13 @@ def search(
             }
         )
         return
+    if not results and min_probability is not None:
+        out.print(
+            f"Nothing found that is relevant with a probability of {min_probability:g}; "
+            "lower --min-probability, or leave it out to see what there is.",
+            highlight=False,
+        )
+        return
     if not results:
         out.print("Nothing found." if chosen is None else "Nothing found that passes the filter.")
         if unknown:

@@ -22,7 +22,10 @@ def sync(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Bring a collection in line with a folder: read what changed, delete what is gone."""
+    """Bring a collection in line with folders: read what changed, delete what is gone.
+
+    Give it all that the collection is made of: documents of other files, once indexed or synced, are deleted.
+    """
     from retriever.cli.console import out, print_json, say
     from retriever.cli.opening import open_collection
     from retriever.ingest import ReadReport

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -10,33 +11,42 @@ from typing import Generic, TypeVar
 
 Made = TypeVar("Made")
 
+WORTH = 0.7  # seconds that numba and compiled code take to be read from disk
+
 
 class MadeBeside(Generic[Made]):
-    """Made by a thread of its own, which begins with the first call.
+    """Made by a thread of its own, once there has been work enough for it to be worth while.
 
     The thread is no daemon: a process that ends before lets it finish, so that the next has what it made.
 
     :param make: makes it.
+    :param module: what takes so long to load; where it is loaded, any work is enough.
     """
 
-    def __init__(self, make: Callable[[], Made]) -> None:
+    def __init__(self, make: Callable[[], Made], module: str) -> None:
         self._make: Callable[[], Made] | None = make
+        self._module = module
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._made: Made | None = None
         self._error: BaseException | None = None
+        self._work = 0.0
 
-    def get(self, patience: float) -> Made | None:
+    def get(self, work: float) -> Made | None:
         """Return what is made, or None as long as it is not.
 
-        :param patience: seconds that the first call waits for it.
+        The call that begins it waits a little: what is on disk is there by then.
+
+        :param work: seconds that this call's work takes without it.
         :raises BaseException: what making it raised.
         """
         if self._made is not None:
             return self._made
-        thread, began = self._started()
-        if began:
-            thread.join(patience)
+        if self._thread is None:
+            with self._lock:
+                self._work += work
+            if self._work >= WORTH or self._module in sys.modules:
+                self._started().join(min(work, 1.5 * WORTH))
         if self._error is not None:
             raise self._error
         return self._made
@@ -46,19 +56,18 @@ class MadeBeside(Generic[Made]):
 
         :raises BaseException: what making it raised.
         """
-        self._started()[0].join()
+        self._started().join()
         if self._error is not None:
             raise self._error
 
-    def _started(self) -> tuple[threading.Thread, bool]:
-        """Return the thread that makes it, and whether it begins only now."""
+    def _started(self) -> threading.Thread:
+        """Return the thread that makes it."""
         with self._lock:
-            began = self._thread is None
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="retriever-compile")
                 _running.add(self._thread)
                 self._thread.start()
-            return self._thread, began
+            return self._thread
 
     def _run(self) -> None:
         make, self._make = self._make, None

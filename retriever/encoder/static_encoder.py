@@ -31,7 +31,7 @@ BUNDLED_FOLDER = Path(__file__).resolve().parent.parent / "models" / "encoder"
 MEMORY_WORDS = 262_144  # more than the different words of 50,000 encyclopedia passages; 24 MB when full
 _TOKENIZER_BLOCK = 1024  # texts handed to the tokenizer at a time, as many as model2vec does
 _SLOW_CHARACTERS = 3e6  # that go the tokenizer's way in a second
-_SECONDS_TO_READ = 1.0  # numba and the compiled code, where it is on disk
+_SLOW_CALL = 2e-4  # seconds, whatever the text
 Vectors = NDArray[np.float32]
 
 
@@ -84,7 +84,7 @@ class StaticEncoder:
         make = partial(
             _make_fast_path, self._tokenizer, vocabulary, self._unknown_id, self._model, self._memory_words
         )
-        self._fast = MadeBeside(make)
+        self._fast = MadeBeside(make, "retriever.encoder.kernels")
 
     @classmethod
     def load(cls, path_or_hub_id: str | Path | None = None, *, normalize: bool = True) -> StaticEncoder:
@@ -212,9 +212,9 @@ class StaticEncoder:
     def compile(self) -> None:
         """Wait for the compiled code that makes `encode` fast.
 
-        Otherwise it is made beside the first calls, in seconds on a machine that has never done so; until it
-        is there, texts go the tokenizer's way, to the same vectors. A server may call this before it answers,
-        and a program before it forks, which would wait for it.
+        Otherwise it is made beside other calls once there is much to encode, in seconds on a machine that has
+        never done so; until it is there, texts go the tokenizer's way, to the same vectors. A server may call
+        this before it answers, and a program before it forks, which would wait for it.
         """
         self._fast.wait()
 
@@ -299,9 +299,9 @@ class StaticEncoder:
     def _encode(self, texts: Sequence[str], limit: int | None, threads: int) -> Vectors:
         """Encode the fast way what can be, and the rest through the tokenizer."""
         vectors = np.empty((len(texts), self._dimensions), dtype=np.float32)
-        first, patience = 0, _patience(texts)
+        first, work = 0, _work(texts)
         while first < len(texts):
-            fast = self._fast.get(patience)
+            fast = self._fast.get(work)
             if fast is not None:
                 self._encode_fast(fast, texts[first:], limit, threads, vectors[first:])
                 break
@@ -325,7 +325,7 @@ class StaticEncoder:
         self, texts: Sequence[str], limit: int | None
     ) -> tuple[list[Ids], NDArray[np.int64], list[int]]:
         """Return known ids and numbers of tokens, and the positions of texts left to the tokenizer."""
-        fast = self._fast.get(_patience(texts))
+        fast = self._fast.get(_work(texts))
         if fast is not None:
             return fast.tokenize(texts, limit, _checked_threads(None))
         empty = [np.empty(0, dtype=np.int32)] * len(texts)
@@ -395,9 +395,9 @@ def _make_fast_path(
     return fast
 
 
-def _patience(texts: Sequence[str]) -> float:
-    """Return how many seconds to wait for compiled code: what the slow way takes, or reading it from disk."""
-    return min(_SECONDS_TO_READ, sum(map(len, texts)) / _SLOW_CHARACTERS)
+def _work(texts: Sequence[str]) -> float:
+    """Return about how many seconds it takes to encode texts without compiled code."""
+    return _SLOW_CALL + sum(map(len, texts)) / _SLOW_CHARACTERS
 
 
 def _checked_at_least_1(name: str, value: int | None) -> int | None:

@@ -70,17 +70,25 @@ def read_files(
     report: ReadReport | None = None,
 ) -> Iterator[Document]:
     """Read the files that `find_files` found; see `read_sources`."""
-    formats = {file.format for file in files}
-    if "pdf" in formats:
-        require_pdf_reader()
-    if "parquet" in formats:
-        require_parquet_reader()
+    require_readers(files)
     reader = _Reader(
         fields if fields is not None else RecordFields(),
         skip_unreadable,
         report if report is not None else ReadReport(),
     )
     return reader.read(files)
+
+
+def require_readers(files: Sequence[SourceFile]) -> None:
+    """Check that what it takes to read the files is installed.
+
+    :raises MissingExtraError: if a format needs a library that is not.
+    """
+    formats = {file.format for file in files}
+    if "pdf" in formats:
+        require_pdf_reader()
+    if "parquet" in formats:
+        require_parquet_reader()
 
 
 def count_documents(files: Sequence[SourceFile]) -> int | None:
@@ -162,7 +170,8 @@ def _read_whole(file: SourceFile) -> Document | None:
         text = decode(content, file.path)
         if file.format == "markdown":
             title = markdown_title(text)
-            metadata = front_matter(text) | metadata  # the file's path and format are not the author's to say
+            declared, text = front_matter(text)
+            metadata = declared | metadata  # the file's path and format are not the author's to say
     if not text.strip():
         return None
     return Document(id=file.id, text=text, title=title or title_from_name(file.path), metadata=metadata)

@@ -2,19 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from retriever.ingest.discovery import SourceFile, find_files
-from retriever.ingest.reading import read_files
+from retriever.ingest.reading import read_files, require_readers
 from retriever.ingest.records import RecordFields
 from retriever.ingest.report import ReadReport
 from retriever.pipeline import Retriever
 from retriever.store.manifest import file_digest
-from retriever.types import WriteSummary
+from retriever.types import Document, WriteSummary
 
+_NOTED = 1_000_000  # documents whose files are remembered in one run; more would not be in bounded memory
 _READING = ""  # in place of a digest: the file is being taken in, or was when a run was stopped
+
+
+class NotedFiles:
+    """Reads files like `read_files` and remembers what each held, so that a later `sync` knows them.
+
+    :param files: what to read.
+    :param fields: which fields of a record are id, text and title.
+    :param skip_unreadable: leave out what cannot be read, and note it in the report.
+    :param report: filled in while files are read.
+    :raises MissingExtraError: if a format needs a library that is not installed.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[SourceFile],
+        *,
+        fields: RecordFields | None = None,
+        skip_unreadable: bool = False,
+        report: ReadReport | None = None,
+    ) -> None:
+        require_readers(files)
+        self._files = files
+        self._fields, self._skip_unreadable, self._report = fields, skip_unreadable, report
+        self._held: dict[str, tuple[str, list[str]]] = {}
+        self._room = _NOTED
+
+    def read(self) -> Iterator[Document]:
+        """Yield the documents."""
+        for file in self._files:
+            digest, ids = file_digest(file.path), dict[str, None]()
+            for document in read_files(
+                [file], fields=self._fields, skip_unreadable=self._skip_unreadable, report=self._report
+            ):
+                ids[document.id] = None
+                yield document
+            self._room -= len(ids)
+            if self._room >= 0:
+                self._held[file.id] = digest, list(ids)
+
+    def note(self, retriever: Retriever) -> None:
+        """Remember in a collection, which has the documents by now, which file holds which."""
+        store = retriever.collection.store
+        known = store.sources()
+        for path, (digest, ids) in self._held.items():
+            vanished = set(known.get(path, (digest, []))[1]) - set(ids)
+            # What is no longer in the file is deleted by a sync, which has to read the file again for that.
+            store.note_source(path, _READING if vanished else digest, [*ids, *sorted(vanished)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +93,11 @@ def sync(
     skip_unreadable: bool = False,
     report: ReadReport | None = None,
 ) -> SyncSummary:
-    """Bring a collection in line with files and folders, always the same ones.
+    """Bring a collection in line with files and folders: all of those that are to be in it.
 
-    Documents of files that are gone or no longer hold them are deleted; documents that were written otherwise
-    stay. What was read is remembered in the collection, so that the next sync reads only what changed.
+    Documents of files that are gone or no longer hold them are deleted, also of those that `retriever index`
+    read; documents that a program wrote stay. What was read is remembered in the collection, so that the next
+    sync reads only what changed.
 
     :param retriever: the collection.
     :param sources: files and folders, as for `read_sources`.
@@ -61,6 +110,7 @@ def sync(
     report = report if report is not None else ReadReport()
     folder = retriever.collection.path
     files = find_files(sources, exclude=folder, report=report)
+    require_readers(files)
     known = retriever.collection.store.sources()
     syncing = _Sync(retriever, known, fields, skip_unreadable, report)
     for file in files:

@@ -61,22 +61,28 @@ def title_from_name(path: Path) -> str:
     return re.sub(r"[\s_-]+", " ", path.stem).strip() or path.stem
 
 
-def front_matter(text: str) -> dict[str, object]:
-    """Return what a Markdown text's YAML front matter declares, as JSON-ready values; {} without one.
+def front_matter(text: str) -> tuple[dict[str, object], str]:
+    """Return what a Markdown text's YAML front matter declares, and the text without it.
 
-    What is no YAML mapping declares nothing: three dashes may be a ruled line.
+    What is no YAML mapping declares nothing and stays: three dashes may be a ruled line.
+
+    :return: JSON-ready values, {} without front matter; the text with spaces in its place, so that what
+        follows is where it is in the file.
     """
     found = _FRONT_MATTER.match(text.lstrip("\ufeff"))
     if found is None:
-        return {}
+        return {}, text
     import yaml
 
     try:
         declared = yaml.safe_load(found[1])
         plain = json.loads(json.dumps(declared, default=str, allow_nan=False))  # dates become text
     except (yaml.YAMLError, ValueError):
-        return {}
-    return plain if isinstance(plain, dict) else {}
+        return {}, text
+    if not isinstance(plain, dict):
+        return {}, text
+    end = len(text) - len(text.lstrip("\ufeff")) + found.end()
+    return plain, re.sub(r"\S", " ", text[:end]) + text[end:]
 
 
 def markdown_title(text: str) -> str:

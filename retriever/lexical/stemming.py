@@ -22,7 +22,6 @@ _MARK = "qzxjkqzxjk"  # between runs that are stemmed together; where one contai
 _MISSES = 1 << 16  # runs learnt at a time
 _ROOM = 2  # bytes of stems for a byte of text; the few that need more are stemmed without the memory
 _SLOW_CHARACTERS = 12e6  # that an analyzer takes in a second
-_SECONDS_TO_READ = 1.0  # numba and the compiled code, where it is on disk
 
 
 class Memory(NamedTuple):
@@ -48,13 +47,12 @@ class Stemmer:
 
     def __init__(self, analyzer: tantivy.TextAnalyzer) -> None:
         self._analyzer = analyzer
-        self._fast = MadeBeside(lambda: _RememberedStems(analyzer))
+        self._fast = MadeBeside(lambda: _RememberedStems(analyzer), "retriever.lexical.stem_kernels")
         self._lock = threading.Lock()
 
     def stem(self, texts: Sequence[str]) -> list[str]:
         """Return each text's stems, with spaces between and perhaps after them."""
-        patience = min(_SECONDS_TO_READ, sum(map(len, texts)) / _SLOW_CHARACTERS)
-        fast = self._fast.get(patience)
+        fast = self._fast.get(sum(map(len, texts)) / _SLOW_CHARACTERS)
         found: list[str | None] = [None] * len(texts)
         if fast is not None:
             with self._lock:

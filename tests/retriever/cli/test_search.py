@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from retriever import Retriever
+
 
 def test_the_table_has_both_ranks_and_both_scores(run, collection):
     result = run("search", collection, "Where is the cat?")
@@ -97,3 +99,15 @@ def test_a_document_cannot_steer_the_terminal(run, tmp_path, encoder_folder):
     assert "\x1b[2J" not in output
     assert "\x07" not in output
     assert "[bold]mat[/bold]" in output
+
+
+def test_a_probability_that_nothing_reaches_is_named(run, collection, monkeypatch):
+    found = Retriever.search_timed
+    monkeypatch.setattr(
+        Retriever,
+        "search_timed",
+        lambda self, query, *, min_probability, **rest: ([], found(self, query, **rest)[1]),
+    )
+    answer = run("search", collection, "cat", "--min-probability", "0.3")
+    assert answer.exit_code == 0
+    assert "lower --min-probability" in answer.output

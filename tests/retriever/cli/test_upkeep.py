@@ -12,6 +12,25 @@ def test_sync_reads_what_changed(run, collection, notes):
     assert "1 files read" not in run("sync", notes, "--to", collection).stdout
 
 
+def test_sync_deletes_what_index_had_read(run, collection, notes):
+    (notes / "cat.md").unlink()
+    (notes / "sub" / "stocks.txt").write_text("Stocks rose.\n")
+    answer = json.loads(run("sync", notes, "--to", collection, "--json").stdout)
+    assert (answer["read"], answer["unchanged"], answer["gone"], answer["deleted"]) == (1, 1, 1, 1)
+    assert answer["documents"] == 2
+    assert "cat.md" not in run("search", collection, "cat", "--json").stdout
+
+
+def test_sync_deletes_records_that_a_later_index_no_longer_found(run, tmp_path, encoder_folder):
+    table, folder = tmp_path / "birds.jsonl", tmp_path / "birds"
+    table.write_text('{"id": "b1", "text": "zebra bird"}\n{"id": "b2", "text": "blue bird"}\n')
+    assert run("index", table, "--out", folder, "--encoder", encoder_folder).exit_code == 0
+    table.write_text('{"id": "b2", "text": "blue bird"}\n')
+    assert "1 of the collection not in these sources" in run("index", table, "--out", folder).output
+    answer = json.loads(run("sync", table, "--to", folder, "--json").stdout)
+    assert (answer["deleted"], answer["documents"]) == (1, 1)
+
+
 def test_compact_and_rebuild_keep_everything(run, collection):
     assert "MB now" in run("compact", collection).stdout
     answer = run("rebuild", collection)

@@ -45,7 +45,7 @@ def test_the_same_bits_as_the_kernels(dtype, width, counts, weighted, mapped, un
 def test_texts_have_the_same_vectors_before_code_is_compiled(options, monkeypatch):
     texts = [*TEXTS, "", "\ud800 lone", " ".join(TEXTS) * 20] * 200
     expected, before = (make_encoder(dimensions=40, **options) for _ in range(2))
-    monkeypatch.setattr(before._fast, "get", lambda patience: None)
+    monkeypatch.setattr(before._fast, "get", lambda work: None)
     assert before.encode(texts).tobytes() == expected.encode(texts).tobytes()
     assert before.encode(texts[0]).tobytes() == expected.encode(texts[0]).tobytes()
     assert [*map(list, before.tokenize(texts))] == [*map(list, expected.tokenize(texts))]
@@ -57,5 +57,5 @@ def test_a_call_goes_on_with_compiled_code_when_it_is_there(monkeypatch):
     late = make_encoder(dimensions=24)
     ready = late._fast.get(600)
     answers = iter([None, None])
-    monkeypatch.setattr(late._fast, "get", lambda patience: next(answers, ready))
+    monkeypatch.setattr(late._fast, "get", lambda work: next(answers, ready))
     assert np.array_equal(late.encode(texts), make_encoder(dimensions=24).encode(texts))

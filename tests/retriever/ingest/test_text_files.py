@@ -58,5 +58,10 @@ def test_title_from_name():
         ("# Heading\n---\ntags: [a]\n---\n", {}),
     ],
 )
-def test_front_matter_becomes_metadata(text, declared):
-    assert front_matter(text) == declared
+def test_front_matter_becomes_metadata_and_leaves_the_text_where_it_was(text, declared):
+    found, rest = front_matter(text)
+    assert found == declared
+    assert len(rest) == len(text)
+    assert rest.split() == (
+        ["#", "Heading"] if "# Heading" in text and declared else [] if declared else text.split()
+    )

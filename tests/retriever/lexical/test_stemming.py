@@ -46,7 +46,7 @@ def test_a_full_memory_begins_anew(monkeypatch):
 
 def test_the_analyzer_is_asked_until_code_is_compiled(monkeypatch):
     early = Stemmer(ANALYZER)
-    monkeypatch.setattr(early._fast, "get", lambda patience: None)
+    monkeypatch.setattr(early._fast, "get", lambda work: None)
     assert early.stem(["running shoes", ""]) == ["run shoe", ""]
     assert early.stem([]) == []
 
