@@ -96,10 +96,12 @@ def index(
     )
     run = _Run(directory, settings, sources_read, total=count_documents(files))
     started = time.perf_counter()
-    summary = run.write()
+    try:
+        summary = run.write()
+    finally:
+        for line in report.lines():
+            say(line)
     seconds = time.perf_counter() - started
-    for line in report.lines():
-        say(line)
     if as_json:
         print_json(_facts(summary, run.size, report, seconds))
     else:

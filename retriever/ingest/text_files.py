@@ -52,7 +52,7 @@ def decode(content: bytes, path: Path, encoding: str | None = None) -> str:
         return text
     raise SourceError(
         f"{path} is not UTF-8 ({problem}); convert it, for example: iconv -f WINDOWS-1252 -t UTF-8; "
-        "or leave such files out with --skip-unreadable (skip_unreadable=True)"
+        "or leave such files out with --skip-unreadable, in Python skip_unreadable=True"
     ) from problem
 
 

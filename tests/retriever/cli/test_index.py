@@ -234,3 +234,10 @@ def test_documents_that_come_slowly_are_safe_soon(run, notes, tmp_path, encoder_
 
 def stop(*_):
     raise KeyboardInterrupt
+
+
+def test_an_empty_file_is_named_where_nothing_is_left(run, tmp_path, encoder_folder):
+    (tmp_path / "nothing.txt").write_text(" \n")
+    answer = run("index", tmp_path / "nothing.txt", "--out", tmp_path / "index", "--encoder", encoder_folder)
+    assert answer.exit_code == 1
+    assert "1 skipped, empty" in answer.output and "nothing.txt" in answer.output
