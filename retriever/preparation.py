@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from retriever.config import RetrieverConfig
 from retriever.encoder import StaticEncoder
-from retriever.errors import DuplicateIdError
+from retriever.errors import DuplicateIdError, RetrieverError
 from retriever.ingest.splitting import Splitter
 from retriever.store.content_id import content_id
 from retriever.store.records import StoredDocument
@@ -145,13 +145,23 @@ def select(
 
 
 def batches(docs: Iterable[StoredDocument]) -> Iterator[list[StoredDocument]]:
-    """Yield documents by the batch, a smaller one where they come slowly."""
+    """Yield documents by the batch, smaller ones where they come slowly and before an error is raised."""
     batch: list[StoredDocument] = []
     started = time.monotonic()
-    for doc in docs:
-        batch.append(doc)
+    source = iter(docs)
+    stopped: RetrieverError | KeyboardInterrupt | None = None
+    while True:
+        try:
+            batch.append(next(source))
+        except StopIteration:
+            break
+        except (RetrieverError, KeyboardInterrupt) as error:
+            stopped = error
+            break
         if len(batch) >= BATCH or time.monotonic() - started > _BATCH_SECONDS:
             yield batch
             batch, started = [], time.monotonic()
     if batch:
         yield batch
+    if stopped is not None:
+        raise stopped

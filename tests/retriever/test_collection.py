@@ -18,6 +18,7 @@ from retriever.errors import (
     CollectionNotFoundError,
     CollectionVersionError,
     CorruptCollectionError,
+    InvalidTypeError,
     StorageFullError,
 )
 from tests.factories import CORPUS, OverlapReranker, tiny_encoder
@@ -193,3 +194,13 @@ def test_a_large_change_that_half_of_the_indexes_missed_is_made_good(make, monke
     collection = retriever.collection
     assert retriever.search("cat number 1234", k=1)[0].id == "cat1234"
     assert len(collection.vectors) == len(collection.lexical) == len(retriever)
+
+
+def test_what_was_read_before_an_error_is_kept(reopen, tmp_path):
+    def documents():
+        yield from [("one", "a cat"), ("two", "a zebra")]
+        yield ("three", 3)
+
+    with pytest.raises(InvalidTypeError, match="document 2"):
+        Retriever.from_corpus(documents(), path=folder(tmp_path), encoder=tiny_encoder())
+    assert {document.id for document in reopen(folder(tmp_path))} == {"one", "two"}
