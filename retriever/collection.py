@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -287,15 +287,17 @@ class Collection:
 
     def _apply(self, change: Change, vectors: FloatArray, stems: Sequence[str]) -> None:
         """Bring both indexes up to a change; a failure in between is made good by `follow`."""
-        with ExitStack() as both:
-            if self._vectors is not None and self._lexical is not None and len(stems) >= _BESIDE_FROM:
-                # FAISS computes without the interpreter, which the other half needs all the time.
-                beside = both.enter_context(ThreadPoolExecutor(1))
-                both.callback(beside.submit(self._vectors.apply, change, vectors).result)
-            elif self._vectors is not None:
-                self._vectors.apply(change, vectors)
-            if self._lexical is not None:
+        if self._vectors is not None and self._lexical is not None and len(stems) >= _BESIDE_FROM:
+            # FAISS computes without the interpreter, which the other half needs all the time.
+            with ThreadPoolExecutor(1) as beside:
+                taken_in = beside.submit(self._vectors.apply, change, vectors)
                 self._lexical.apply(change, stems)
+            taken_in.result()
+            return
+        if self._vectors is not None:
+            self._vectors.apply(change, vectors)
+        if self._lexical is not None:
+            self._lexical.apply(change, stems)
 
     def settle(self) -> None:
         """Tune the vector index, and index metadata fields, when the collection has grown enough for that."""

@@ -12,6 +12,7 @@ from rerank.errors import InvalidInputError
 from rerank.train.batches import Collator
 from rerank.train.export import Parity, export
 from rerank.train.lists import RankingList
+from rerank.train.model import CrossEncoderModel
 from rerank.train.start import spread_layers, start_from
 from rerank.train.student import StudentSettings, StudentTrainer
 from rerank.train.trainer import Settings, Trainer
@@ -65,7 +66,7 @@ def train(
     before = {} if (folder / "training" / "latest").exists() else trainer.measure()
     after = trainer.run(progress)
     trained = trainer.averaged().cpu()
-    notes = {"window": min(WINDOW, trained.shape.positions), "num_labels": 1, "training": asdict(chosen)}
+    notes = {"window": _window(trained), "num_labels": 1, "training": asdict(chosen)}
     parity = export(trained, tokenizer, list(lists), folder, settings=notes)
     return Trained(folder, before, after, parity)
 
@@ -99,7 +100,7 @@ def shorten(
     kept = spread_layers(teacher.shape.layers, layers)
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    window = min(WINDOW, teacher.shape.positions)
+    window = _window(teacher)
     collate = Collator(tokenizer, window, window, teachers={}, sharpness=1.0)
     texts = collate.passage_ids([text for one in lists for text in (one.query, *one.passages)])
     chosen = settings or StudentSettings()
@@ -108,6 +109,11 @@ def shorten(
     notes = {"window": window, "num_labels": 1, "layers_kept": kept, "training": asdict(chosen)}
     export(trainer.student.cpu(), tokenizer, list(lists), folder, settings=notes)
     return figures
+
+
+def _window(model: CrossEncoderModel) -> int:
+    """Return how many tokens of a pair are read."""
+    return min(WINDOW, model.shape.positions)
 
 
 def _check(lists: Sequence[RankingList]) -> None:

@@ -111,15 +111,14 @@ def search(
             }
         )
         return
-    if not results and min_probability is not None:
-        out.print(
-            f"Nothing found that is relevant with a probability of {min_probability:g}; "
-            "lower --min-probability, or leave it out to see what there is.",
-            highlight=False,
-        )
-        return
     if not results:
         out.print("Nothing found." if chosen is None else "Nothing found that passes the filter.")
+        if min_probability is not None:
+            out.print(
+                f"Something less relevant than with a probability of {min_probability:g} may be there; "
+                "lower --min-probability, or leave it out.",
+                highlight=False,
+            )
         if unknown:
             out.print(f"No document has the metadata field {', '.join(map(repr, unknown))}.", highlight=False)
         return

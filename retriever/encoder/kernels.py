@@ -153,7 +153,27 @@ def _scan_run(  # noqa: C901 - in one piece, see `part`
 
 
 @part
-def run_end(data: Any, position: Any, stop: Any) -> Any:
+def look(data: Any, base: Any, stop: Any) -> Any:
+    """Return which of the next 64 bytes are in words and which are marks, and where to look on.
+
+    A word that goes on behind the window is left to the next one, unless there is nothing else: then all bits
+    are letters and the step is as long as the word.
+    """
+    spaces, marks = classify_window(data, base)
+    letters, step = ~(spaces | marks), np.int64(64)
+    if stop - base <= 64:
+        inner = _ALL >> np.uint64(64 - (stop - base))
+        letters, marks = letters & inner, marks & inner
+    elif letters >> np.uint64(63):
+        step -= highest_zeros(~letters)
+        letters &= ~(_ALL << np.uint64(step & 63))
+        if step == 0:
+            step, letters, marks = _run_end(data, base, stop) - base, _ALL, _0
+    return letters, marks, step
+
+
+@part
+def _run_end(data: Any, position: Any, stop: Any) -> Any:
     """Return where a long run of word bytes ends."""
     while position < stop:
         spaces, marks = classify_window(data, position)
@@ -244,18 +264,7 @@ def encode_texts(  # noqa: C901 - in one piece, see `part`
             room = ids[first_id : first_id + 2 * (stop - base) + ROOM]
         counted, kept, state = np.int64(0), np.int64(0), np.int64(DONE)  # else numba compiles for 0 itself
         while base < stop and counted < limit:
-            spaces, marks = classify_window(data, base)
-            letters, step = ~(spaces | marks), np.int64(64)
-            if stop - base <= 64:
-                inner = _ALL >> np.uint64(64 - (stop - base))
-                letters, marks = letters & inner, marks & inner
-            elif letters >> np.uint64(63):
-                # The last word goes on behind the window: the next window begins with it.
-                unfinished = highest_zeros(~letters)
-                step -= unfinished
-                letters &= ~(_ALL << np.uint64(step & 63))
-                if step == 0:
-                    step, letters, marks = run_end(data, base, stop) - base, _ALL, _0
+            letters, marks, step = look(data, base, stop)
             if step > RUN_LIMIT or kept + 64 * MOST_IN_SLOT > room.size:
                 state = np.int64(FOREIGN)
             # All words of a window are asked for before the first is looked at: memory answers at once.

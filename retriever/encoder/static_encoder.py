@@ -79,10 +79,9 @@ class StaticEncoder:
         self._max_length = _checked_at_least_1("max_length", parts.max_length)
         self._dimensions = int(self._table.shape[1])
         self._memory_words = _checked_at_least_1("memory_words", memory_words) or MEMORY_WORDS
-        self._model: Model = (self._table, self._weights, self._mapping)
         # Shared with those truncated from this one.
         make = partial(
-            _make_fast_path, self._tokenizer, vocabulary, self._unknown_id, self._model, self._memory_words
+            _make_fast_path, self._tokenizer, vocabulary, self._unknown_id, self._model(), self._memory_words
         )
         self._fast = MadeBeside(make, "retriever.encoder.kernels")
 
@@ -307,7 +306,7 @@ class StaticEncoder:
                 break
             block = texts[first : first + _TOKENIZER_BLOCK]
             ids, starts, _ = self._ask_tokenizer(block, limit)
-            pool_plainly(self._model, ids, starts, self._normalize, vectors[first : first + len(block)])
+            pool_plainly(self._model(), ids, starts, self._normalize, vectors[first : first + len(block)])
             first += len(block)
         return vectors
 
@@ -342,6 +341,10 @@ class StaticEncoder:
             starts = np.concatenate(([0], np.cumsum(known, dtype=np.int64)))[starts]
             ids = ids[known]
         return ids, starts, counts
+
+    def _model(self) -> Model:
+        """Return what vectors are made of."""
+        return self._table, self._weights, self._mapping
 
     def _known(self, ids: list[int]) -> list[int]:
         """Return the ids without the unknown one."""

@@ -59,10 +59,12 @@ class NotedFiles:
         """Remember in a collection, which has the documents by now, which file holds which."""
         store = retriever.collection.store
         known = store.sources()
+        read = {}
         for path, (digest, ids) in self._held.items():
             vanished = set(known.get(path, (digest, []))[1]) - set(ids)
             # What is no longer in the file is deleted by a sync, which has to read the file again for that.
-            store.note_source(path, _READING if vanished else digest, [*ids, *sorted(vanished)])
+            read[path] = _READING if vanished else digest, [*ids, *sorted(vanished)]
+        store.note_sources(read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +153,10 @@ class _Sync:
         )
         now = list(dict.fromkeys(document.id for document in documents))
         # Noted first: a run that is stopped here leaves nothing behind that no file accounts for.
-        self._store.note_source(file.id, _READING, [*ids, *now])
+        self._store.note_sources({file.id: (_READING, [*ids, *now])})
         self._written += self._retriever.upsert(documents)
         self._deleted += self._retriever.delete(sorted(set(ids) - set(now)))
-        self._store.note_source(file.id, digest, now)
+        self._store.note_sources({file.id: (digest, now)})
         self._read += 1
 
     def forget(self, path: str) -> None:

@@ -69,7 +69,8 @@ def front_matter(text: str) -> tuple[dict[str, object], str]:
     :return: JSON-ready values, {} without front matter; the text with spaces in its place, so that what
         follows is where it is in the file.
     """
-    found = _FRONT_MATTER.match(text.lstrip("\ufeff"))
+    unmarked = text.lstrip("\ufeff")
+    found = _FRONT_MATTER.match(unmarked)
     if found is None:
         return {}, text
     import yaml
@@ -81,7 +82,7 @@ def front_matter(text: str) -> tuple[dict[str, object], str]:
         return {}, text
     if not isinstance(plain, dict):
         return {}, text
-    end = len(text) - len(text.lstrip("\ufeff")) + found.end()
+    end = len(text) - len(unmarked) + found.end()
     return plain, re.sub(r"\S", " ", text[:end]) + text[end:]
 
 

@@ -10,17 +10,15 @@ from typing import Any
 import numpy as np
 
 from retriever.encoder.compiling import compiled, part
-from retriever.encoder.kernels import run_end
-from retriever.encoder.vector_ops import classify_window, highest_zeros, load_u64, lowest_bit, store_u64
+from retriever.encoder.kernels import look
+from retriever.encoder.vector_ops import load_u64, lowest_bit, store_u64
 
-READ_AHEAD = 80  # bytes that must follow the last text
 LONGEST_RUN = 200  # bytes; texts with longer ones are left out
 LEFT, DONE = 0, 1  # what became of a text
 
 _FIRST_BYTES = np.array([2 ** (8 * size) - 1 for size in range(9)], dtype=np.uint64)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _KNOWN = np.uint64(1 << 63)
-_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _0, _1, _2, _16, _29 = (np.uint64(x) for x in (0, 1, 2, 16, 29))
 _LOW_16, _LOW_47 = np.uint64(0xFFFF), np.uint64((1 << 47) - 1)
 _HIGH_BITS, _LOW_BITS = np.uint64(0x8080808080808080), np.uint64(0x7F7F7F7F7F7F7F7F)
@@ -59,6 +57,13 @@ def _find(data: Any, begin: Any, length: Any, slots: Any, kept: Any) -> Any:
     return slot, hashed
 
 
+@part
+def is_full(memory: Any) -> Any:
+    """Tell whether there is no room for another run, of whatever length."""
+    slots, kept, used = memory
+    return used[0] * 8 >= slots.size or used[1] + LONGEST_RUN + 16 > kept.size
+
+
 @compiled
 def stem_texts(  # noqa: C901 - in one piece, see `compiling.part`
     data: Any, starts: Any, memory: Any, states: Any, out: Any, places: Any, written: Any, misses: Any
@@ -68,7 +73,7 @@ def stem_texts(  # noqa: C901 - in one piece, see `compiling.part`
     A run is what stands between spaces and ASCII's punctuation: one word, or several where other characters
     part them, which is the analyzer's to say.
 
-    :param data: uint8, UTF-8 texts with one byte between two and READ_AHEAD behind the last.
+    :param data: uint8, UTF-8 texts with one byte between two and kernels.READ_AHEAD behind the last.
     :param starts: where each text begins, shape (texts + 1,).
     :param memory: see `stemming.Memory`; new runs are put in, their stems not known yet.
     :param states: LEFT or DONE for each text; changed.
@@ -86,16 +91,7 @@ def stem_texts(  # noqa: C901 - in one piece, see `compiling.part`
         base, stop = starts[index], starts[index + 1] - 1
         begin, whole = written, True
         while base < stop:
-            spaces, marks = classify_window(data, base)
-            letters, step = ~(spaces | marks), np.int64(64)
-            if stop - base <= 64:
-                letters &= _ALL >> np.uint64(64 - (stop - base))
-            elif letters >> np.uint64(63):
-                # The last run goes on behind the window: the next window begins with it.
-                step -= highest_zeros(~letters)
-                letters &= ~(_ALL << np.uint64(step & 63))
-                if step == 0:
-                    step, letters = run_end(data, base, stop) - base, _ALL
+            letters, _, step = look(data, base, stop)
             events = letters & ~(letters << _1)
             while events != _0:
                 shift = lowest_bit(events)
@@ -118,7 +114,7 @@ def stem_texts(  # noqa: C901 - in one piece, see `compiling.part`
                     written += size
                 elif slots[slot] == _0 and missed < misses.size:
                     where = used[1]
-                    if used[0] * 8 >= slots.size or where + length + 16 > kept.size:
+                    if is_full(memory):
                         continue
                     for offset in range(0, length, 8):
                         store_u64(kept, where + offset, _lowered(data, first + offset, length - offset))

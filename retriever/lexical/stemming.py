@@ -90,7 +90,7 @@ class _RememberedStems:
             )
             if missed and not self._learn(misses[:missed]):
                 break
-        if self._memory.used[0] * 8 >= self._memory.slots.size:
+        if self._kernels.is_full.py_func(self._memory):
             self._memory = _empty()
         raw = out[:written].tobytes()
         return [
@@ -100,9 +100,11 @@ class _RememberedStems:
 
     def _as_bytes(self, texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return all texts as bytes, one between two and padding at the end, and where each begins."""
+        from retriever.encoder.kernels import READ_AHEAD
+
         encoded = [well_formed(text).encode() for text in texts]
         starts = np.cumsum([0, *(len(text) + 1 for text in encoded)], dtype=np.int64)
-        raw = bytearray(b"\n").join([*encoded, b" " * self._kernels.READ_AHEAD])
+        raw = bytearray(b"\n").join([*encoded, b" " * READ_AHEAD])
         return np.frombuffer(raw, dtype=np.uint8), starts
 
     def _learn(self, misses: NDArray[np.int64]) -> bool:

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -454,11 +454,12 @@ class DocumentStore:
             found = connection.execute("SELECT path, digest, ids FROM sources").fetchall()
         return {path: (digest, json.loads(ids)) for path, digest, ids in found}
 
-    def note_source(self, path: str, digest: str, ids: Sequence[str]) -> None:
-        """Remember what was read from a file."""
+    def note_sources(self, read: Mapping[str, tuple[str, Sequence[str]]]) -> None:
+        """Remember what was read from files: for each its digest and the ids of its documents."""
         with self._changing() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?)", (path, digest, json.dumps(list(ids)))
+            connection.executemany(
+                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?)",
+                ((path, digest, json.dumps(list(ids))) for path, (digest, ids) in read.items()),
             )
 
     def forget_source(self, path: str) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+if TYPE_CHECKING:
+    from rerank.train.model import CrossEncoderModel
 
 WORDS = (
     "red green blue cat dog bird runs sleeps sings fast slow old new house river the a of in on 1 2 3".split()
@@ -107,3 +112,29 @@ def sentence(rng: np.random.Generator, length: int) -> str:
 def plain(text: str) -> str:
     """A sentence without what it may be written with or without: capitals and the mark at its end."""
     return text.lower().rstrip(".?")
+
+
+def model(seed: int = 0) -> CrossEncoderModel:
+    """The same weights as a model that can be trained."""
+    import torch
+
+    from rerank.train.model import Architecture, CrossEncoderModel
+
+    made, shape = weights(seed)
+    built = CrossEncoderModel(Architecture(**shape))
+    built.load_state_dict({name: torch.tensor(value) for name, value in made.items()})
+    return built
+
+
+class Killed(Exception):
+    """Stands for whatever ends a training."""
+
+
+def killed_at(step: int) -> Callable[[int, float], None]:
+    """Return a `progress` that ends a training after a step."""
+
+    def kill(done: int, _: float) -> None:
+        if done == step:
+            raise Killed
+
+    return kill

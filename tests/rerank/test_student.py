@@ -10,13 +10,12 @@ import pytest
 from rerank import OnnxReranker
 from rerank.errors import InvalidInputError
 from rerank.train.lists import RankingList
-from tests.rerank.factories import reranker_folder, sentence, tokenizer, weights
+from tests.rerank.factories import Killed, killed_at, model, reranker_folder, sentence, tokenizer
 
 torch = pytest.importorskip("torch")
 
 from rerank.train.api import shorten  # noqa: E402 -- after the check for torch
 from rerank.train.checkpoint import read_checkpoint  # noqa: E402
-from rerank.train.model import Architecture, CrossEncoderModel  # noqa: E402
 from rerank.train.start import start_from  # noqa: E402
 from rerank.train.student import StudentSettings, StudentTrainer  # noqa: E402
 
@@ -25,13 +24,6 @@ from rerank.train.student import StudentSettings, StudentTrainer  # noqa: E402
 def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiling takes longer than these models train."""
     monkeypatch.setattr("rerank.train.student.shutil.which", lambda _: None)
-
-
-def model() -> CrossEncoderModel:
-    made, shape = weights()
-    built = CrossEncoderModel(Architecture(**shape))
-    built.load_state_dict({name: torch.tensor(value) for name, value in made.items()})
-    return built
 
 
 def texts(count: int) -> list[list[int]]:
@@ -65,17 +57,10 @@ def test_what_stands_behind_the_reader_is_the_teachers(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_training_comes_to_the_same_weights(tmp_path: Path) -> None:
-    class Killed(Exception):
-        pass
-
-    def kill(step: int, _: float) -> None:
-        if step == 8:
-            raise Killed
-
     whole = trainer(tmp_path / "whole")
     whole.run()
     with pytest.raises(Killed):
-        trainer(tmp_path / "cut").run(kill)
+        trainer(tmp_path / "cut").run(killed_at(8))
     resumed = trainer(tmp_path / "cut")
     resumed.run()
     assert read_checkpoint(tmp_path / "cut")[2]["step"] == 12

@@ -13,7 +13,15 @@ from rerank.errors import InvalidInputError
 from rerank.train.lists import RankingList, read_lists, write_lists
 from rerank.train.negatives import draw_negatives
 from rerank.train.pairs import mine_lists, read_training_pairs
-from tests.rerank.factories import WORDS, reranker_folder, sentence, tokenizer, weights
+from tests.rerank.factories import (
+    WORDS,
+    Killed,
+    killed_at,
+    model,
+    reranker_folder,
+    sentence,
+    tokenizer,
+)
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -21,7 +29,6 @@ pytest.importorskip("onnx")
 from rerank.train import losses  # noqa: E402 -- after the check for torch
 from rerank.train.api import train  # noqa: E402
 from rerank.train.export import trim_vocabulary  # noqa: E402
-from rerank.train.model import Architecture, CrossEncoderModel  # noqa: E402
 from rerank.train.start import from_reranker, spread_layers  # noqa: E402
 from rerank.train.trainer import Settings, Trainer, list_ndcg  # noqa: E402
 
@@ -31,13 +38,6 @@ def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiling takes longer than these models train, and random weights make rounding loud."""
     monkeypatch.setattr("rerank.train.export.LEAST_CORRELATION", 0.5)
     monkeypatch.setattr("rerank.train.trainer.shutil.which", lambda _: None)
-
-
-def model(seed: int = 0) -> CrossEncoderModel:
-    made, shape = weights(seed)
-    built = CrossEncoderModel(Architecture(**shape))
-    built.load_state_dict({name: torch.tensor(value) for name, value in made.items()})
-    return built
 
 
 def lists(count: int, seed: int = 0) -> list[RankingList]:
@@ -77,17 +77,10 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_training_comes_to_the_same_weights(tmp_path: Path) -> None:
-    class Killed(Exception):
-        pass
-
-    def kill(step: int, _: float) -> None:
-        if step == 9:
-            raise Killed
-
     whole = Trainer(model(), tokenizer(), lists(60), tmp_path / "whole", settings())
     whole.run()
     with pytest.raises(Killed):
-        Trainer(model(), tokenizer(), lists(60), tmp_path / "cut", settings()).run(kill)
+        Trainer(model(), tokenizer(), lists(60), tmp_path / "cut", settings()).run(killed_at(9))
     resumed = Trainer(model(), tokenizer(), lists(60), tmp_path / "cut", settings())
     resumed.run()
     for name, value in whole.averaged().state_dict().items():
