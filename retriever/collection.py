@@ -27,8 +27,9 @@ from retriever.preparation import BATCH, Preparation, Prepared, select
 from retriever.read_write_lock import ReadWriteLock
 from retriever.store.derived_files import read_derived, write_derived
 from retriever.store.document_store import DocumentStore
+from retriever.store.following import Follower, change_with_followers
 from retriever.store.passage_table import PassageTable
-from retriever.store.records import Change, StoredDocument
+from retriever.store.records import StoredDocument
 from retriever.store.seal import break_seal
 from retriever.store.writer_lock import WriterLock
 from retriever.types import Filter, WriteSummary
@@ -39,8 +40,7 @@ Progress = Callable[[int, int | None], None]
 
 FloatArray = NDArray[np.float32]
 
-_PERSIST_EVERY = 100_000  # passages; replaying that many after a crash takes seconds
-_BESIDE_FROM = 1000  # passages a change, from which on its two halves are worth two threads
+_PERSIST_EVERY = 300_000  # passages; replaying that many after a crash takes some ten seconds
 _INDEX_FIELDS_FROM = 20_000  # passages; before that, a filter reads all metadata in a few milliseconds
 
 
@@ -253,9 +253,7 @@ class Collection:
         found = list(self.store.digests(ids))
         if found:
             with self._lock.writing():
-                change = self.store.apply(remove=found)
-                self._seq = change.seq
-                self._apply(change, np.empty((0, self.encoder.dimensions), dtype=np.float32), [])
+                self._change(Prepared.nothing(self.encoder.dimensions), remove=found)
             if self._lexical is not None:
                 self._lexical.commit_in_time()
         return len(found)
@@ -273,11 +271,7 @@ class Collection:
             documents = batch_left.documents
             if documents:
                 with self._lock.writing():
-                    change = self.store.apply(
-                        insert=documents, remove=[doc.id for doc in documents if doc.id in existing]
-                    )
-                    self._seq = change.seq
-                    self._apply(change, batch_left.vectors, batch_left.stems)
+                    self._change(batch_left, [doc.id for doc in documents if doc.id in existing])
                 self._unpersisted += batch_left.passages
                 if self._lexical is not None:
                     self._lexical.commit_in_time()
@@ -285,19 +279,31 @@ class Collection:
         updated = sum(doc.id in existing for doc in documents)
         return WriteSummary(len(documents) - updated, updated, batch.given - len(documents))
 
-    def _apply(self, change: Change, vectors: FloatArray, stems: Sequence[str]) -> None:
-        """Bring both indexes up to a change; a failure in between is made good by `follow`."""
-        if self._vectors is not None and self._lexical is not None and len(stems) >= _BESIDE_FROM:
-            # FAISS computes without the interpreter, which the other half needs all the time.
-            with ThreadPoolExecutor(1) as beside:
-                taken_in = beside.submit(self._vectors.apply, change, vectors)
-                self._lexical.apply(change, stems)
-            taken_in.result()
-            return
+    def _change(self, documents: Prepared, remove: Sequence[str]) -> None:
+        """Change the store and both indexes; what a failure leaves out is made good by `follow`."""
+        vectors, lexical = self._vectors, self._lexical
+        followers: list[Follower] = []
+        if vectors is not None:
+            followers.append(lambda change: vectors.apply(change, documents.vectors))
+        if lexical is not None:
+            followers.append(lambda change: lexical.apply(change, documents.stems))
+        try:
+            change_with_followers(
+                self.store, followers, insert=documents.documents, remove=remove, undo=self._fall_back
+            )
+        finally:
+            self._seq = self.store.known_seq
+        if vectors is not None:
+            vectors.grow()
+
+    def _fall_back(self) -> None:
+        """Let both indexes forget what the store did not take: to what is on disk, from where they follow."""
         if self._vectors is not None:
-            self._vectors.apply(change, vectors)
+            self._vectors = CollectionVectors(self.store, self.config, self.encoder)
+            if self.path is not None:
+                self._vectors.load(self.path)
         if self._lexical is not None:
-            self._lexical.apply(change, stems)
+            self._lexical.fall_back()
 
     def settle(self) -> None:
         """Tune the vector index, and index metadata fields, when the collection has grown enough for that."""

@@ -66,6 +66,13 @@ class CollectionLexical:
         self.index.add_stemmed(change.added, stems)
         self.seq = change.seq
 
+    def fall_back(self) -> None:
+        """Forget all that is not committed."""
+        self.index.close()
+        self.index.reload()
+        self.uncommitted = False
+        self.seq = self._noted_seq()
+
     def strays(self) -> bool:
         """Whether the index, brought up to the store's last change, holds another number of passages."""
         return not self.uncommitted and len(self.index) != self._store.count_passages()

@@ -91,7 +91,6 @@ class CollectionVectors:
         if len(change.added):
             self.index.add(change.added, vectors)
         self.seq = change.seq
-        self._grow()
 
     def replay(self, seq: int) -> int:
         """Bring the index up to what the store holds; return how many passages were encoded.
@@ -109,7 +108,7 @@ class CollectionVectors:
             replayed += len(batch)
             # An index measured with passages that it is yet to get would seem to miss them.
             self._replayed_to = int(pids[-1])
-            self._grow()
+            self.grow()
         self._replayed_to = None
         self.seq = seq
         return replayed
@@ -142,7 +141,7 @@ class CollectionVectors:
         variance = [float(((covariance * query).sum(axis=1) * query).sum()) for query in queries]
         return np.sqrt(np.maximum(variance, 0.0)).astype(np.float32)
 
-    def _grow(self) -> None:
+    def grow(self) -> None:
         """Change the kind of index when the collection has outgrown it."""
         if self.settling is not None:
             self.index = self.settling.grown(self.index)

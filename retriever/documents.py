@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from typing import Any
+from typing import Any, NamedTuple
 
 from retriever.errors import InvalidInputError, InvalidTypeError
+from retriever.metadata import metadata_json
 from retriever.store.content_id import content_digest, content_id
 from retriever.store.records import StoredDocument
 from retriever.types import Document
 
 DocumentLike = str | tuple[str, str] | Mapping[str, Any] | Document
 
+
+class _Given(NamedTuple):
+    """The parts of a document as they were handed in."""
+
+    id: str
+    text: str
+    title: str
+    metadata: Mapping[str, Any]
+
+
 _KEYS = {"id", "_id", "text", "title", "metadata"}
-# Made once: json.dumps makes one for every call, which takes longer than to write a few fields.
-_CANONICAL = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True)
 
 
 def to_documents(docs: Iterable[DocumentLike]) -> Iterator[Document]:
@@ -28,9 +36,9 @@ def to_documents(docs: Iterable[DocumentLike]) -> Iterator[Document]:
     :raises InvalidInputError: if a document cannot be stored; the message says which and why.
     """
     for position, doc in enumerate(_iterable(docs)):
-        document = _convert(doc, position)
-        _checked_metadata(document, position)
-        yield document
+        given = _given(doc, position)
+        _checked_metadata(given, position)
+        yield doc if isinstance(doc, Document) else Document(**given._asdict())
 
 
 def to_stored(docs: Iterable[DocumentLike]) -> Iterator[StoredDocument]:
@@ -39,11 +47,11 @@ def to_stored(docs: Iterable[DocumentLike]) -> Iterator[StoredDocument]:
     :return: the documents, each in one passage.
     """
     for position, doc in enumerate(_iterable(docs)):
-        document = _convert(doc, position)
-        metadata = _checked_metadata(document, position)
-        digest = content_digest(document.title, document.text, metadata)
-        spans = ((0, len(document.text)),)
-        yield StoredDocument(document.id, document.title, document.text, metadata, digest, spans)
+        given = _given(doc, position)
+        metadata = _checked_metadata(given, position)
+        id, text, title, _ = given
+        digest = content_digest(title, text, metadata)
+        yield StoredDocument(id, title, text, metadata, digest, ((0, len(text)),))
 
 
 def _iterable(docs: Iterable[DocumentLike]) -> Iterable[DocumentLike]:
@@ -56,9 +64,9 @@ def _iterable(docs: Iterable[DocumentLike]) -> Iterable[DocumentLike]:
     return docs
 
 
-def _checked_metadata(document: Document, position: int) -> str:
+def _checked_metadata(given: _Given, position: int) -> str:
     """Validate one document and return its metadata as JSON; `position` is its place, for messages."""
-    id, title, text = document.id, document.title, document.text
+    id, text, title, metadata = given
     # The messages are made only where they are needed: they take longer than the checks.
     if not (_is_text(id) and _is_text(title) and _is_text(text)):
         where = f"document {position} ({id!r})"
@@ -67,37 +75,9 @@ def _checked_metadata(document: Document, position: int) -> str:
         _check_text(text, f"the text of {where}", "give it as a string")
     if not id:
         raise InvalidInputError(f"document {position} has an empty id; leave the id out to have one made")
-    if not (text.strip() or title.strip()):
+    if (not text or text.isspace()) and not title.strip():
         raise InvalidInputError(f"document {position} ({id!r}) has no text; leave it out or give it a text")
-    return metadata_json(document)
-
-
-def metadata_json(document: Document) -> str:
-    """Return the metadata as canonical JSON.
-
-    :raises InvalidTypeError: if it is no JSON object.
-    :raises InvalidInputError: if it holds NaN or infinity.
-    """
-    metadata = document.metadata
-    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
-        raise InvalidTypeError(
-            f"the metadata of document {document.id!r} must be a mapping with string keys, "
-            f"not {type(metadata).__name__}"
-        )
-    if not metadata:
-        return "{}"
-    try:
-        return _CANONICAL.encode(dict(metadata))
-    except TypeError as error:
-        raise InvalidTypeError(
-            f"the metadata of document {document.id!r} is not JSON ({error}); "
-            "use strings, numbers, booleans, None, lists and mappings"
-        ) from error
-    except ValueError as error:
-        raise InvalidInputError(
-            f"the metadata of document {document.id!r} cannot be stored ({error}); "
-            "replace NaN and infinity by None"
-        ) from error
+    return metadata_json(metadata, id)
 
 
 def size_of(docs: Iterable[DocumentLike]) -> int | None:
@@ -105,24 +85,26 @@ def size_of(docs: Iterable[DocumentLike]) -> int | None:
     return len(docs) if isinstance(docs, Sized) else None
 
 
-def _convert(doc: DocumentLike, position: int) -> Document:
-    """Bring any accepted form into a Document, unchecked."""
+def _given(doc: DocumentLike, position: int) -> _Given:
+    """Return the parts of any accepted form, unchecked."""
+    if isinstance(doc, dict):
+        return _from_mapping(doc, position)
     if isinstance(doc, Document):
-        return doc
+        return _Given(doc.id, doc.text, doc.title, doc.metadata)
     if isinstance(doc, str):
         _check_text(doc, f"document {position}", "encode it as UTF-8 text")
-        return Document(id=content_id("", doc), text=doc)
+        return _Given(content_id("", doc), doc, "", {})
     if isinstance(doc, Mapping):
         return _from_mapping(doc, position)
     if isinstance(doc, tuple) and len(doc) == 2:
-        return Document(id=doc[0], text=doc[1])
+        return _Given(doc[0], doc[1], "", {})
     raise InvalidTypeError(
         f"document {position} is a {type(doc).__name__}; expected a string, an (id, text) pair, "
         "a mapping with a 'text', or a Document"
     )
 
 
-def _from_mapping(doc: Mapping[str, Any], position: int) -> Document:
+def _from_mapping(doc: Mapping[str, Any], position: int) -> _Given:
     """Read a mapping, refusing keys that would be lost."""
     if not _KEYS.issuperset(doc):
         unknown = sorted(str(key) for key in doc if key not in _KEYS)
@@ -137,7 +119,7 @@ def _from_mapping(doc: Mapping[str, Any], position: int) -> Document:
         _check_text(title, f"the title of document {position}", "give it as a string")
         _check_text(text, f"the text of document {position}", "give it as a string")
         given = content_id(title, text)
-    return Document(id=given, text=text, title=title, metadata=doc.get("metadata") or {})
+    return _Given(given, text, title, doc.get("metadata") or {})
 
 
 def _is_text(value: object) -> bool:

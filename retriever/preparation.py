@@ -40,6 +40,11 @@ class Prepared:
     vectors: FloatArray
     given: int
 
+    @classmethod
+    def nothing(cls, dimensions: int) -> Prepared:
+        """Return a batch without documents."""
+        return cls([], [], np.empty((0, dimensions), dtype=np.float32), 0)
+
     @property
     def passages(self) -> int:
         """How many passages the documents have."""
@@ -109,7 +114,7 @@ class Preparation:
         for i in long:
             if limit is not None and counts[i] > limit:
                 spans = tuple(self._splitter.spans(split[i].text, counts[i]))
-                split[i] = replace(split[i], spans=spans)
+                split[i] = split[i]._replace(spans=spans)
         return split
 
 

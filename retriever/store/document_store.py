@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -288,11 +288,18 @@ class DocumentStore:
 
     # Writing
 
-    def apply(self, *, insert: Sequence[StoredDocument] = (), remove: Sequence[str] = ()) -> Change:
+    def apply(
+        self,
+        *,
+        insert: Sequence[StoredDocument] = (),
+        remove: Sequence[str] = (),
+        foreseen: Callable[[Change], None] | None = None,
+    ) -> Change:
         """Remove and insert documents in one transaction; an id in both is replaced in its place.
 
         :param insert: new documents; their ids must not exist unless they are in `remove`.
         :param remove: ids of documents to remove; ids that do not exist are passed over.
+        :param foreseen: told what will have changed before it is written; it may still fail.
         :return: what changed.
         :raises StorageFullError: if the disk is full; nothing was changed then.
         """
@@ -302,6 +309,9 @@ class DocumentStore:
             removed, rows = self._remove(remove, kept, seq)
             counts = np.asarray([len(document.spans) for document in insert], dtype=np.int64)
             added = np.arange(pid + 1, pid + 1 + counts.sum(), dtype=np.int64)
+            change = Change(seq, added, removed)
+            if foreseen is not None:
+                foreseen(change)
             document_rows = self._insert(insert, rows, seq, pid + 1)
             connection.execute("UPDATE state SET pid = ?", (pid + int(counts.sum()),))
         if self.known_seq == seq - 1:
@@ -309,7 +319,7 @@ class DocumentStore:
             self.passages.remove(removed)
             self.passages.append(added, np.repeat(document_rows, counts))
             self.known_seq = seq
-        return Change(seq, added, removed)
+        return change
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
@@ -350,34 +360,24 @@ class DocumentStore:
         """Insert documents; return their rows."""
         used = self._writer.execute("SELECT seq FROM sqlite_sequence WHERE name = 'documents'").fetchone()
         next_row = 1 if used is None else int(used[0]) + 1
-        records: list[tuple[Any, ...]] = []
+        taken: list[int] = []
+        values: list[Any] = []
         for document in documents:
             row = rows.get(document.id)
             if row is None:
                 row, next_row = next_row, next_row + 1
-            records.append(
-                (
-                    row,
-                    document.id,
-                    seq,
-                    next_pid,
-                    len(document.spans),
-                    packed_spans(document.spans, len(document.text)),
-                    document.digest,
-                    document.title,
-                    document.metadata,
-                    document.text,
-                )
-            )
-            next_pid += len(document.spans)
-        row_of_marks = f"({','.join('?' * len(_COLUMNS.split(',')))})"
-        statement = f"INSERT INTO documents ({_COLUMNS}) VALUES "
-        whole = len(records) - len(records) % _ROWS_A_STATEMENT
-        for start in range(0, whole, _ROWS_A_STATEMENT):
-            values = [value for record in records[start : start + _ROWS_A_STATEMENT] for value in record]
-            self._writer.execute(statement + ",".join([row_of_marks] * _ROWS_A_STATEMENT), values)
-        self._writer.executemany(statement + row_of_marks, records[whole:])
-        return np.asarray([record[0] for record in records], dtype=np.int64)
+            taken.append(row)
+            id, title, text, metadata, digest, spans = document
+            packed = packed_spans(spans, len(text))
+            values += (row, id, seq, next_pid, len(spans), packed, digest, title, metadata, text)
+            next_pid += len(spans)
+        columns = len(_COLUMNS.split(","))
+        row_of_marks = f"({','.join('?' * columns)})"
+        for start in range(0, len(values), columns * _ROWS_A_STATEMENT):
+            some = values[start : start + columns * _ROWS_A_STATEMENT]
+            marks = ",".join([row_of_marks] * (len(some) // columns))
+            self._writer.execute(f"INSERT INTO documents ({_COLUMNS}) VALUES {marks}", some)
+        return np.asarray(taken, dtype=np.int64)
 
     def index_fields(self) -> list[str]:
         """Make indexes over the metadata fields that many documents have, so that filters read less.

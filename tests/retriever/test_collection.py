@@ -133,15 +133,46 @@ def test_a_damaged_database_is_named(make, reopen, tmp_path):
         reopen(folder(tmp_path))
 
 
-def test_a_full_disk_leaves_the_collection_as_it_was(make, monkeypatch):
-    retriever = make(path=True)
-    pages = retriever.collection.store._writer.execute("PRAGMA page_count").fetchone()[0]
-    retriever.collection.store._writer.execute(f"PRAGMA max_page_count = {pages + 2}")
+@pytest.mark.parametrize("path", [True, None])
+@pytest.mark.parametrize(
+    "docs",
+    [
+        [("big", "green " * 100_000)],
+        [("zebra", "cat green"), *((f"new {i}", "zebra " * (1 + i % 7)) for i in range(2500))],
+    ],
+    ids=["one large document", "many, which the indexes take in meanwhile"],
+)
+def test_a_full_disk_leaves_the_collection_as_it_was(make, docs, path):
+    retriever = make(path=path)
+    database = retriever.collection.store._writer
+    pages = database.execute("PRAGMA page_count").fetchone()[0]
+    database.execute(f"PRAGMA max_page_count = {pages + 2}")
+    before = [retriever.search(query) for query in ("zebra", "green cat")]
     with pytest.raises(StorageFullError, match="is full; the change was not made"):
-        retriever.add([("big", "green " * 100_000)])
-    assert "big" not in retriever
+        retriever.upsert(docs)
+    assert docs[-1][0] not in retriever
     assert len(retriever) == len(CORPUS)
-    assert retriever.search("zebra", k=1)[0].id == "zebra"
+    assert [retriever.search(query) for query in ("zebra", "green cat")] == before
+    database.execute("PRAGMA max_page_count = 100000")
+    retriever.upsert(docs)
+    assert docs[-1][0] in retriever
+    assert len(retriever.search("zebra cat", k=2000)) == min(2000, len(retriever))
+
+
+def test_an_index_that_fails_is_made_good_from_the_store(make, monkeypatch):
+    retriever = make(path=True)
+    index = retriever.collection.vectors
+    with monkeypatch.context() as patch:
+        patch.setattr(type(index), "add", _out_of_memory)
+        with pytest.raises(MemoryError):
+            retriever.add((f"new {i}", "zebra green") for i in range(1500))
+    assert "new 1" in retriever
+    assert len(retriever.search("zebra green", k=1400)) == 1400
+    assert len(retriever.collection.vectors) == len(retriever)
+
+
+def _out_of_memory(*_: object) -> None:
+    raise MemoryError
 
 
 def test_an_interrupted_build_keeps_what_was_committed(reopen, tmp_path):

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retriever import Document
-from retriever.documents import metadata_json, to_documents
+from retriever.documents import to_documents
 from retriever.errors import InvalidInputError, InvalidTypeError, RetrieverError
 
 
@@ -59,9 +59,3 @@ def test_ids_come_from_content(title, text):
     except RetrieverError:
         return
     assert one.id == other.id and len(one.id) == 32
-
-
-def test_metadata_order_does_not_matter():
-    one = Document(id="a", text="b", metadata={"x": 1, "y": [1, {"z": None}]})
-    other = Document(id="a", text="b", metadata={"y": [1, {"z": None}], "x": 1})
-    assert metadata_json(one) == metadata_json(other)
