@@ -2,14 +2,15 @@
 
 What the reranker says of the passages read so far, against what the first stage said of them, tells how it
 would judge the others, and how surely: a straight line and the spread around it. From both follows how many
-of the unread passages may be expected to rise into the first k; reading ends when that is hardly any.
+of the unread passages may be expected to rise into the first k; reading ends when that is hardly any. They
+count for less where the best passage read stands out: then the answer is likely to be there already.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain, repeat
-from math import erfc, sqrt
+from math import erfc, exp, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from rerank.budget import SLICES
 from rerank.protocol import FloatArray
 
 LEAST_READ = 12  # passages a line is drawn through
+STANDS_OUT = 2.0  # standard deviations over the mean of those read, where a rise counts half
 PRIOR = 2.0  # passages that the prior of a slope of 0 counts for: a short list proves little
 
 
@@ -28,8 +30,8 @@ class StoppingRule:
     :param first_scores: the first stage's scores of all n candidates, best first.
     :param k: results wanted.
     :param weight: share of the reranker in the blend, 0 to 1.
-    :param tolerance: unread passages expected in the first k at which reading ends; the pipeline takes what
-        was fitted with the model.
+    :param tolerance: unread passages expected in the first k, times the doubt, at which reading ends; the
+        pipeline takes what was fitted with the model.
     """
 
     first_scores: FloatArray
@@ -48,7 +50,7 @@ class StoppingRule:
             return True
         if read < max(LEAST_READ, self.k):
             return False
-        return self.expected_risers(logits) < self.tolerance
+        return self.expected_risers(logits) * _doubt(logits) < self.tolerance
 
     def depth(self, logits: FloatArray) -> int:
         """Say where the reading would have ended, had the rule been asked.
@@ -81,6 +83,12 @@ class StoppingRule:
         expected = (1 - self.weight) * unread + self.weight * slope * unread
         scale = max(self.weight * spread, 1e-6) * sqrt(2.0)
         return float(sum(0.5 * erfc((bar - value) / scale) for value in expected.tolist()))
+
+
+def _doubt(logits: FloatArray) -> float:
+    """Say how little the best passage read stands out, 1 to 0."""
+    best = float(_standard(logits.max(keepdims=True), logits)[0])
+    return 1.0 / (1.0 + exp(2.0 * (best - STANDS_OUT)))
 
 
 def _standard(values: FloatArray, reference: FloatArray) -> NDArray[np.float64]:

@@ -17,10 +17,7 @@ from retriever.collection_lexical import LEXICAL, CollectionLexical
 from retriever.collection_vectors import VECTORS, CollectionVectors
 from retriever.config import RetrieverConfig
 from retriever.encoder import StaticEncoder
-from retriever.errors import (
-    ClosedError,
-    CorruptCollectionError,
-)
+from retriever.errors import ClosedError, CorruptCollectionError
 from retriever.index.protocol import VectorIndex
 from retriever.lexical.bm25_index import BM25Index
 from retriever.preparation import BATCH, Preparation, Prepared, select
@@ -402,14 +399,15 @@ class Collection:
         self._check_open()
         if self.path is None or not self._try_become_writer():
             return
-        self.follow()
-        with self._writing:
-            if self._lexical is not None and self._lexical.uncommitted:
-                with self._lock.writing():
-                    self._lexical.commit()
+        if self._behind():
+            self.follow()
+        with self._writing, ThreadPoolExecutor(1) as beside:
+            committed = None if self._lexical is None else beside.submit(self._lexical.commit_all)
             if self._persisted_seq < self._seq:
                 self._write_derived(self.path)
                 self._persisted_seq, self._unpersisted = self._seq, 0
+            if committed is not None:
+                committed.result()
 
     def _persist_in_time(self) -> None:
         if self.path is not None and self._unpersisted >= max(
@@ -464,9 +462,9 @@ class Collection:
         with self._writing:
             if self.path is not None and self._writer.held:
                 self.follow()
+                if self._lexical is not None:
+                    self._lexical.commit_all()
                 with self._lock.writing():
-                    if self._lexical is not None and self._lexical.uncommitted:
-                        self._lexical.commit()
                     self.stop_writing()
 
     def stop_writing(self) -> None:

@@ -103,6 +103,12 @@ class CollectionLexical:
         self.index.commit()
         self._committed()
 
+    def commit_all(self) -> None:
+        """Commit what is not committed yet, as soon as no search goes on."""
+        if self.uncommitted:
+            with self._lock.writing():
+                self.commit()
+
     @property
     def waiting(self) -> bool:
         """Whether there are changes that other processes do not see yet."""

@@ -13,6 +13,7 @@ IntArray = NDArray[np.int64]
 Ranked = tuple[IntArray, FloatArray]
 """Ids and scores of one list, best first."""
 
+_SLOPE_PRIOR = 2.0  # candidates that a slope of 0 counts for: two logits prove little
 RRF_CONSTANT = 60.0  # damps the lead of the first few ranks; the value of the paper
 
 
@@ -63,15 +64,38 @@ def fuse_rrf(ids: IntArray, dense: IntArray, lexical: IntArray, *, dense_weight:
 def blend(first_stage: FloatArray, logits: FloatArray, rerank_weight: float) -> FloatArray:
     """Mix the reranker's logits with the first stage's scores, both as z-scores over the short list.
 
-    :param first_stage: fused scores of the n reranked documents, shape (n,).
-    :param logits: the cross-encoder's scores of the same documents, shape (n,).
+    Where not all were read, the logits of the others are taken to follow the first stage as those that were
+    read do: the first ones alone are better than the list, and their mean and spread are not the list's.
+
+    :param first_stage: fused scores of all n candidates, shape (n,).
+    :param logits: the cross-encoder's scores of the first m of them, shape (m,).
     :param rerank_weight: share of the cross-encoder, 0 to 1; with 1 the logits are returned as they are.
-    :return: float32 scores, shape (n,), higher is better; sort them stably and the first stage breaks ties.
+    :return: float32 scores, shape (m,), higher is better; sort them stably and the first stage breaks ties.
     """
     if rerank_weight >= 1.0:
         return logits.astype(np.float32)
-    mixed = rerank_weight * zscores(logits) + (1.0 - rerank_weight) * zscores(first_stage)
+    first = zscores(first_stage)
+    read = len(logits)
+    told = zscores(logits) if read == len(first) else _zscores_of_read(logits, first)
+    mixed = rerank_weight * told + (1.0 - rerank_weight) * first[:read]
     return mixed.astype(np.float32)
+
+
+def _zscores_of_read(logits: FloatArray, first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the z-scores that logits would have if all had been read, by a straight line through them."""
+    if not len(logits):
+        return np.zeros(0)
+    read = logits.astype(np.float64)
+    known = first[: len(read)] - first[: len(read)].mean()
+    slope = float(known @ (read - read.mean())) / (float(known @ known) + _SLOPE_PRIOR)
+    line = read.mean() + slope * (first - first[: len(read)].mean())
+    rest = read - line[: len(read)]
+    every = np.concatenate([read, line[len(read) :]])
+    spread = float(np.sqrt(every.var() + (rest @ rest) / len(read) * (1.0 - len(read) / len(first))))
+    if spread <= 1e-6 * max(1.0, float(np.abs(read).max())):
+        return np.zeros_like(read)
+    standard: NDArray[np.float64] = (read - every.mean()) / spread
+    return standard
 
 
 def zscores(scores: FloatArray) -> NDArray[np.float64]:

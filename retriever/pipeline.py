@@ -291,7 +291,7 @@ class Retriever:
             ]
             logits = score_until(ends, reranker, queries, short, rules, self._cost)
         scored_at = time.perf_counter()
-        decisions = [decide(*pair, weight) for pair in zip(found, logits, strict=True)]
+        decisions = [decide(*pair, weight, most=most) for pair in zip(found, logits, strict=True)]
         results = [
             results_of(candidates, decision, calibration, k, min_probability)
             for candidates, decision in zip(found, decisions, strict=True)

@@ -21,7 +21,7 @@ from retriever.types import Candidate, Depth, SearchResult, StageScore, StageSco
 FloatArray = NDArray[np.float32]
 
 AUTO_DEPTH = 50  # candidates that depth="auto" reads at most
-TOLERANCE = 0.2  # for rerankers that no stopping tolerance was fitted with
+TOLERANCE = 0.1  # for rerankers that no stopping tolerance was fitted with
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +117,19 @@ def _score_in_time(
     return _checked(reranker, bought.scores[: bought.scored], bought.scored)
 
 
-def decide(candidates: Sequence[Candidate], logits: FloatArray, weight: float) -> Decision:
+def decide(candidates: Sequence[Candidate], logits: FloatArray, weight: float, *, most: int) -> Decision:
     """Order candidates by the blend of both stages; what was not read stays below what was.
 
     :param candidates: in first-stage order.
     :param logits: the reranker's scores of the first of them; may be fewer, or none.
     :param weight: share of the reranker, 0 to 1.
+    :param most: how many candidates would have been read, had nothing ended it.
     """
     fused = _fused_scores(candidates)
     depth = len(logits)
     if depth == 0:
         return Decision(list(range(len(candidates))), fused, {})
-    scores = blend(fused[:depth], logits, weight)
+    scores = blend(fused[:most], logits, weight)
     order = np.argsort(-scores, kind="stable").tolist()
     by_logit = np.argsort(-logits, kind="stable").tolist()
     reranked = {i: StageScore(rank, float(logits[i])) for rank, i in enumerate(by_logit, start=1)}

@@ -80,15 +80,13 @@ class ShortLists:
 
         :param logits: of every candidate; None leaves the first stage's order.
         :param weight: share of the reranker in the blend of z-scores.
-        :param depth: leading candidates that are reranked, of every query or of each; None for all.
+        :param depth: how many candidates the list has; or, for each query, how many of it were read; None
+            for all.
         :return: the mean over the queries.
         """
         return score(
             self.qrels,
-            {
-                name: self._order(name, logits, weight, depth[name] if isinstance(depth, Mapping) else depth)
-                for name in self.ids
-            },
+            {name: self._order(name, logits, weight, depth) for name in self.ids},
             ["nDCG@10"],
         ).mean("nDCG@10")
 
@@ -106,15 +104,20 @@ class ShortLists:
         }
 
     def _order(
-        self, name: str, logits: Mapping[str, FloatArray] | None, weight: float, depth: int | None
+        self,
+        name: str,
+        logits: Mapping[str, FloatArray] | None,
+        weight: float,
+        depth: int | Mapping[str, int] | None,
     ) -> Sequence[str]:
         """Document ids of one query in their final order."""
         ids = self.ids[name]
         if logits is None:
             return ids
-        top = len(ids) if depth is None else min(depth, len(ids))
-        final = blend(self.scores[name][:top], logits[name][:top], weight)
-        return [ids[row] for row in np.argsort(-final, kind="stable")] + ids[top:]
+        listed = min(depth, len(ids)) if isinstance(depth, int) else len(ids)
+        read = depth[name] if isinstance(depth, Mapping) else listed
+        final = blend(self.scores[name][:listed], logits[name][:read], weight)
+        return [ids[row] for row in np.argsort(-final, kind="stable")] + ids[read:]
 
     def relevant(self, name: str) -> NDArray[np.bool_]:
         """Which candidates of a query are relevant."""

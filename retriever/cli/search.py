@@ -39,11 +39,20 @@ def _parse_depth(text: str | None) -> Depth | None:
     return int(text)
 
 
-def _unknown_fields(retriever: Retriever, filter: dict[str, Any] | None) -> list[str]:
-    """Return the fields of a filter's outermost conditions that no document has: misspelt, perhaps."""
-    fields = [field for field in filter or {} if field not in ("and", "or", "not")]
-    store = retriever.collection.store
-    return [field for field in fields if not len(store.matching({field: {"exists": True}}))]
+def _field_hints(retriever: Retriever, filter: dict[str, Any] | None) -> list[str]:
+    """Say of the fields of a filter's outermost conditions that they are misspelt, perhaps, or what they hold."""
+    store, hints = retriever.collection.store, []
+    for field in (field for field in filter or {} if field not in ("and", "or", "not")):
+        having = store.matching({field: {"exists": True}})[:1]
+        documents = store.documents(store.passages.rows_of(having).tolist())
+        if not documents:
+            hints.append(f"No document has the metadata field {field!r}.")
+        for document in documents.values():
+            value = json.loads(document.metadata)
+            for step in field.split("."):
+                value = value[step]
+            hints.append(f"The metadata field {field!r} holds, for example, {json.dumps(value)[:80]}.")
+    return hints
 
 
 def search(
@@ -98,7 +107,7 @@ def search(
             query, k=k, depth=deep, filter=chosen, rerank=rerank,
             budget_ms=budget_ms, min_probability=min_probability,
         )  # fmt: skip
-        unknown = [] if results else _unknown_fields(retriever, chosen)
+        hints = [] if results else _field_hints(retriever, chosen)
     if as_json:
         print_json(
             {
@@ -119,8 +128,8 @@ def search(
                 "lower --min-probability, or leave it out.",
                 highlight=False,
             )
-        if unknown:
-            out.print(f"No document has the metadata field {', '.join(map(repr, unknown))}.", highlight=False)
+        for hint in hints:
+            out.print(hint, highlight=False)
         return
     out.print(results_table(results, query=query, ids=True, width=out.width))
     out.print(f"{timings_line(timings)} · loading {loaded:.1f} s", style="dim", highlight=False)

@@ -46,6 +46,15 @@ def test_a_larger_tolerance_never_reads_more(seed: int) -> None:
     assert read == sorted(read, reverse=True)
 
 
+def test_an_answer_that_stands_out_is_soon_enough() -> None:
+    read = []
+    for best in (2.0, 30.0):
+        first, logits = scores(50, noise=4.0)
+        logits[2] = best
+        read.append(StoppingRule(first, 10, 0.8, 0.5).depth(logits))
+    assert read[1] < read[0]
+
+
 @pytest.mark.parametrize("k", [1, 10])
 def test_the_expected_risers_are_not_fewer_than_rise(k: int) -> None:
     expected, risen = [], []

@@ -43,20 +43,20 @@ class CalibratedReranker(OverlapReranker):
 
 
 def test_the_reranker_alone_orders_by_logit_and_ties_keep_the_first_stage():
-    decision = decide(short_list(3, 2, 1, 0), logits(1, 5, 5, 1), 1.0)
+    decision = decide(short_list(3, 2, 1, 0), logits(1, 5, 5, 1), 1.0, most=4)
     assert decision.order == [1, 2, 0, 3]
     assert decision.reranked[1] == StageScore(1, 5.0)
 
 
 def test_what_was_not_read_stays_below_with_falling_scores():
-    decision = decide(short_list(9, 8, 7, 6), logits(-3, 4), 0.75)
+    decision = decide(short_list(9, 8, 7, 6), logits(-3, 4), 0.75, most=2)
     assert decision.order == [1, 0, 2, 3]
     assert np.all(np.diff(decision.scores[decision.order]) <= 0)
     assert set(decision.reranked) == {0, 1}
 
 
 def test_nothing_read_is_the_first_stage():
-    decision = decide(short_list(3, 2), logits(), 0.5)
+    decision = decide(short_list(3, 2), logits(), 0.5, most=2)
     assert decision.order == [0, 1] and decision.scores.tolist() == [3, 2] and decision.reranked == {}
 
 

@@ -60,6 +60,7 @@ def test_filter(run, collection):
     nothing = run("search", collection, "cat", "--filter", '{"format": "pdf"}')
     assert nothing.exit_code == 0
     assert "Nothing found that passes the filter." in nothing.output
+    assert "The metadata field 'format' holds, for example, \"" in nothing.output
     misspelt = run("search", collection, "cat", "--filter", '{"langg": "en", "or": [{"x": 1}]}')
     assert "No document has the metadata field 'langg'." in misspelt.output
 
