@@ -40,7 +40,7 @@ def _parse_depth(text: str | None) -> Depth | None:
 
 
 def _field_hints(retriever: Retriever, filter: dict[str, Any] | None) -> list[str]:
-    """Say of the fields of a filter's outermost conditions that they are misspelt, perhaps, or what they hold."""
+    """Say of the fields in a filter's outermost conditions what they hold, or that no document has them."""
     store, hints = retriever.collection.store, []
     for field in (field for field in filter or {} if field not in ("and", "or", "not")):
         having = store.matching({field: {"exists": True}})[:1]
