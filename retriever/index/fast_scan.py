@@ -36,6 +36,19 @@ def fast_scan(leading: int) -> tuple[Any, Any]:
     return codes, origin
 
 
+def quicken(codes: Any) -> None:
+    """Let FAISS find codes in three quarters of the time, by a copy of the centers in another order."""
+    codes.pq.sync_transposed_centroids()
+
+
+def copy_codes(source: Any, target: Any) -> None:
+    """Copy fitted centers, and no vectors."""
+    faiss.copy_array_to_vector(faiss.vector_to_array(source.pq.centroids), target.pq.centroids)
+    target.is_trained = True
+    for codes in (source, target):
+        quicken(codes)
+
+
 class FastScanEngine(FaissEngine):
     """An engine that finds candidates by codes of leading dimensions, and scores them again.
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.index.faiss_engine import one_thread
-from retriever.index.fast_scan import FastScanEngine, fast_scan
+from retriever.index.fast_scan import FastScanEngine, copy_codes, fast_scan, quicken
 from retriever.index.protocol import Ranked
 
 FloatArray = NDArray[np.float32]
@@ -46,6 +46,7 @@ class FunnelIndex(FastScanEngine):
         if len(sample):
             with one_thread():
                 self._trained.train(np.ascontiguousarray(sample[:, :leading], dtype=np.float32))
+            quicken(self._trained)
             self._index = self._empty()
 
     @classmethod
@@ -56,8 +57,7 @@ class FunnelIndex(FastScanEngine):
         """
         nothing = np.empty((0, dimensions), dtype=np.float32)
         loaded = cls(dimensions, encode=encode, sample=nothing, leading=leading)._load(path)
-        loaded._trained = faiss.clone_index(loaded._index)
-        loaded._trained.reset()
+        copy_codes(loaded._index, loaded._trained)
         return loaded
 
     def add(self, pids: IntArray, vectors: FloatArray) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.index.faiss_engine import one_thread
-from retriever.index.fast_scan import FastScanEngine, fast_scan
+from retriever.index.fast_scan import FastScanEngine, copy_codes, fast_scan, quicken
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -53,6 +53,7 @@ class RefinedIndex(FastScanEngine):
         if len(sample):
             with one_thread():
                 self._trained.train(np.ascontiguousarray(sample, dtype=np.float32))
+            quicken(scanned)
             self._index = self._empty()
 
     @classmethod
@@ -100,10 +101,14 @@ class RefinedIndex(FastScanEngine):
 
 def _copy_training(source: Any, target: Any) -> None:
     """Copy what was fitted, and no vectors: a clone would hold all of them twice."""
-    scans: list[Any] = [faiss.downcast_index(index.base_index) for index in (source, target)]
-    codes: list[Any] = [faiss.downcast_index(scan.index) for scan in scans]
     precise: list[Any] = [faiss.downcast_index(index.refine_index) for index in (source, target)]
-    faiss.copy_array_to_vector(faiss.vector_to_array(codes[0].pq.centroids), codes[1].pq.centroids)
+    copy_codes(_codes(source), _codes(target))
     faiss.copy_array_to_vector(faiss.vector_to_array(precise[0].sq.trained), precise[1].sq.trained)
-    for fitted in (codes[1], scans[1], precise[1], target):
+    for fitted in (faiss.downcast_index(target.base_index), precise[1], target):
         fitted.is_trained = True
+
+
+def _codes(index: Any) -> Any:
+    """Return the part that finds candidates."""
+    scan: Any = faiss.downcast_index(index.base_index)
+    return faiss.downcast_index(scan.index)
