@@ -7,11 +7,7 @@ can stand in its place, and everything behind it stays: scales, alignment, compa
 
 from __future__ import annotations
 
-import json
-import shutil
-import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,11 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from rerank.errors import InvalidInputError
-from rerank.sessions import usable_cores
 from rerank.train.checkpoint import read_checkpoint, restore_optimizer, write_checkpoint
+from rerank.train.loop import TrainingLoop, learning_rate_share
 from rerank.train.model import CrossEncoderModel
 from rerank.train.readings import runs_of_one_length
-from rerank.train.trainer import learning_rate_share
 
 HELD_OUT = 16  # runs of texts measured on
 WEIGHT_DECAY = 0.01
@@ -59,7 +54,7 @@ class StudentSettings:
             raise InvalidInputError(f"steps ({self.steps}) and runs ({self.runs}) must be at least 1")
 
 
-class StudentTrainer:
+class StudentTrainer(TrainingLoop):
     """Trains a student's layers on its teacher's readings; `student` is what it comes to.
 
     :param teacher: reads each text as it comes: one learns more from new texts than from the same ones again.
@@ -79,7 +74,7 @@ class StudentTrainer:
         folder: Path,
         settings: StudentSettings,
     ) -> None:
-        self.folder, self.settings = folder, settings
+        self.settings = settings
         unique = sorted({tuple(ids) for ids in texts}, key=lambda ids: (len(ids), ids))
         runs = runs_of_one_length(unique, settings.tokens)
         order = np.random.default_rng(settings.seed).permutation(len(runs))
@@ -87,7 +82,9 @@ class StudentTrainer:
         self._runs = [runs[row] for row in order[HELD_OUT:]]
         if not self._runs:
             raise InvalidInputError(f"{len(unique)} texts are too few to learn to read from; give thousands")
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        super().__init__(
+            folder, steps=settings.steps, measure_every=settings.measure_every, workers=settings.runs
+        )
         # Not `no_grad` around it: a compiled layer is compiled again for every such difference.
         self.teacher = teacher.to(self.device).requires_grad_(False)
         self.student = teacher.shortened(layers).to(self.device)
@@ -97,42 +94,7 @@ class StudentTrainer:
         self._optimizer = torch.optim.AdamW(
             self._trained.values(), lr=settings.rate, weight_decay=WEIGHT_DECAY, fused=True
         )
-        self._pool = ThreadPoolExecutor(1 if self.device.type == "cuda" else usable_cores())
-        if self.device.type == "cpu":
-            torch.set_num_threads(1)  # a core has its own texts, see `rerank.train.trainer`
-        if self.device.type == "cuda" or shutil.which("g++") is not None:
-            for layer in (*self.student.layers, *teacher.layers):
-                layer.compile(dynamic=True)
-        self.step = 0
-
-    def run(self, progress: Callable[[int, float], None] | None = None) -> dict[str, float]:
-        """Train to the last step, going on from a checkpoint if the folder has one.
-
-        :param progress: called after each step with its number and loss.
-        :return: see `measure`.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if (self.folder / "latest").exists():
-            weights, _, state = read_checkpoint(self.folder)
-            self.student.load_state_dict(weights)
-            restore_optimizer(self.folder, self._optimizer)
-            self.step = int(state["step"])
-        figures: dict[str, float] = {}
-        started, running, since = time.monotonic(), 0.0, self.step
-        while self.step < self.settings.steps:
-            loss = self._advance()
-            running += loss
-            if progress is not None:
-                progress(self.step, loss)
-            if self.step % self.settings.measure_every == 0 or self.step == self.settings.steps:
-                seconds, mean = (time.monotonic() - started), running / (self.step - since)
-                figures = self.measure()
-                self._checkpoint()
-                entry = {"step": self.step, "loss": mean, "seconds": seconds / (self.step - since)} | figures
-                with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(entry) + "\n")
-                started, running, since = time.monotonic(), 0.0, self.step
-        return figures or self.measure()
+        self._compile((*self.student.layers, *teacher.layers))
 
     def measure(self) -> dict[str, float]:
         """Compare with the teacher on texts held out.
@@ -161,13 +123,8 @@ class StudentTrainer:
             group["lr"] = settings.rate * learning_rate_share(self.step, settings.steps, settings.warmup)
         first = self.step * settings.runs
         results = list(self._pool.map(self._gradient, map(self._run, range(first, first + settings.runs))))
-        for number, parameter in enumerate(self._trained.values()):
-            parameter.grad = sum(gradients[number] for _, gradients in results) / len(results)  # type: ignore[assignment]
-        torch.nn.utils.clip_grad_norm_(self._trained.values(), 1.0)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        return sum(loss for loss, _ in results) / len(results)
+        shares = [1.0 / len(results)] * len(results)
+        return self._descend(self._optimizer, list(self._trained.values()), results, shares)
 
     def _run(self, number: int) -> Sequence[tuple[int, ...]]:
         """The texts of a run: each once an epoch, in an order of the seed and the epoch alone."""
@@ -205,6 +162,13 @@ class StudentTrainer:
                 "settings": asdict(self.settings),
             },
         )
+
+    def _resume(self) -> None:
+        """Take up the latest checkpoint."""
+        weights, _, state = read_checkpoint(self.folder)
+        self.student.load_state_dict(weights)
+        restore_optimizer(self.folder, self._optimizer)
+        self.step = int(state["step"])
 
 
 def _missed(own: Tensor, wanted: Tensor) -> Tensor:

@@ -1,14 +1,9 @@
-"""The training loop: bfloat16 on a CPU that has it, any GPU when there is one, resumable to the step."""
+"""Training on ranking lists: bfloat16 on a CPU that has it, any GPU when there is one."""
 
 from __future__ import annotations
 
-import json
-import logging
-import shutil
-import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,15 +14,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from rerank.errors import InvalidInputError
-from rerank.sessions import usable_cores
 from rerank.train import losses
 from rerank.train.batches import Batch, Collator
 from rerank.train.checkpoint import read_checkpoint, restore_optimizer, write_checkpoint
 from rerank.train.lists import RankingList
+from rerank.train.loop import TrainingLoop, learning_rate_share
 from rerank.train.model import CrossEncoderModel, Reading
 from rerank.train.readings import Readings
-
-LOG = logging.getLogger(__name__)
 
 SORTED_STEPS = 16  # steps' worth of lists that are sorted by length together
 
@@ -92,7 +85,7 @@ class Settings:
             raise InvalidInputError(f"steps ({self.steps}) and lists ({self.lists}) must be at least 1")
 
 
-class Trainer:
+class Trainer(TrainingLoop):
     """Trains a late-crossing cross-encoder on ranking lists.
 
     :param model: changed in place.
@@ -118,8 +111,10 @@ class Trainer:
             raise InvalidInputError("there is no ranking list to train on; give at least one")
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        self.folder, self.settings = folder, settings
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        super().__init__(
+            folder, steps=settings.steps, measure_every=settings.measure_every, workers=settings.lists
+        )
+        self.settings = settings
         self.model = model.to(self.device)
         self.collate = Collator(
             tokenizer, settings.max_query, settings.max_passage, settings.teachers, settings.sharpness
@@ -128,50 +123,9 @@ class Trainer:
         self._trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._average = {name: p.detach().clone() for name, p in self._trained.items()}
         self._optimizer = torch.optim.AdamW(self._groups(), weight_decay=0.01, fused=True)
-        # On a CPU each worker has one core and its own lists: no thread waits for another after a product.
-        self._workers = 1 if self.device.type == "cuda" else min(usable_cores(), settings.lists)
-        self._pool = ThreadPoolExecutor(
-            self._workers
-        )  # kept: new threads a step would each keep memory of their own
-        if self.device.type == "cpu":
-            torch.set_num_threads(1)
-        if self.device.type == "cuda" or shutil.which("g++") is not None:  # fusing needs a compiler
-            for layer in model.layers:
-                layer.compile(dynamic=True)
+        self._compile(model.layers)
         self._readings = self._read_once((*self.dev, *learnt_from)) if settings.frozen else None
         self._lengths = np.array([len(one.query) for one in self.lists])
-        self.step = 0
-
-    def run(
-        self, progress: Callable[[int, float], None] | None = None, *, until: int | None = None
-    ) -> dict[str, float]:
-        """Train to the last step, going on from a checkpoint if the folder has one.
-
-        :param progress: called after each step with its number and loss.
-        :param until: stop after this step, the learning rate not yet fallen; None for the last.
-        :return: dev nDCG by kind, and over all under "all".
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if (self.folder / "latest").exists():
-            self._resume()
-        figures = {} if self.step else self.measure()
-        if figures:
-            self._log({"step": 0, "dev": figures})
-        started, seen, running = time.monotonic(), self.step, 0.0
-        last = self.settings.steps if until is None else min(until, self.settings.steps)
-        while self.step < last:
-            loss = self._advance()
-            running += loss
-            if progress is not None:
-                progress(self.step, loss)
-            if self.step % self.settings.measure_every == 0 or self.step == last:
-                done = self.step - seen
-                seconds = (time.monotonic() - started) / done
-                figures = self.measure()
-                self._checkpoint()
-                self._log({"step": self.step, "loss": running / done, "seconds": seconds, "dev": figures})
-                started, seen, running = time.monotonic(), self.step, 0.0
-        return figures or self.measure()
 
     def measure(self) -> dict[str, float]:
         """Measure nDCG@10 on the held-out lists with the averaged weights, by kind."""
@@ -200,19 +154,16 @@ class Trainer:
         lists = self._next_lists()
         shares = [lists[first :: self._workers] for first in range(self._workers)]
         results = list(self._pool.map(self._gradient, shares))
-        weight = [len(share) / len(lists) for share in shares]
-        for number, parameter in enumerate(self._trained.values()):
-            parameter.grad = sum(  # type: ignore[assignment]
-                part * gradients[number] for part, (_, gradients) in zip(weight, results, strict=True)
-            )
-        torch.nn.utils.clip_grad_norm_(self._trained.values(), 1.0)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        self.step += 1
+        loss = self._descend(
+            self._optimizer,
+            list(self._trained.values()),
+            results,
+            [len(share) / len(lists) for share in shares],
+        )
         share = min(self.settings.decay, self.step / (self.step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(self._average.values()), list(self._trained.values()), 1 - share)
-        return sum(part * loss for part, (loss, _) in zip(weight, results, strict=True))
+        return loss
 
     def _gradient(self, lists: Sequence[RankingList]) -> tuple[float, tuple[Tensor, ...]]:
         """Loss of some lists and its gradient by every trained parameter."""
@@ -355,26 +306,6 @@ class Trainer:
         self._average = {name: average[name].to(self.device) for name in self._average}
         restore_optimizer(self.folder, self._optimizer)
         self.step = int(state["step"])
-        LOG.info("resumed at step %d", self.step)
-
-    def _log(self, entry: dict[str, Any]) -> None:
-        """One line a measurement."""
-        LOG.info("step %s: dev nDCG@10 %.4f", entry["step"], entry["dev"]["all"])
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-
-
-def learning_rate_share(step: int, steps: int, warmup: float) -> float:
-    """Linear rise, then linear fall to a twentieth.
-
-    :param step: steps done.
-    :param steps: steps there are.
-    :param warmup: share of them in which the rate rises.
-    :return: share of the peak rate.
-    """
-    rise = max(1.0, warmup * steps)
-    fall = (steps - step) / max(1.0, steps - rise)
-    return min((step + 1) / rise, max(0.05, fall))
 
 
 def list_ndcg(scores: Any, labels: Sequence[float], k: int = 10) -> float:

@@ -29,8 +29,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     from rerank.train.student import StudentSettings
 
     monkeypatch.setattr("rerank.train.export.LEAST_CORRELATION", 0.5)
-    for module in ("trainer", "student"):
-        monkeypatch.setattr(f"rerank.train.{module}.shutil.which", lambda _: None)
+    monkeypatch.setattr("rerank.train.loop.shutil.which", lambda _: None)
     monkeypatch.setattr("rerank.train.student.StudentSettings", partial(StudentSettings, steps=4, tokens=32))
 
 

@@ -23,7 +23,7 @@ from rerank.train.student import StudentSettings, StudentTrainer  # noqa: E402
 @pytest.fixture(autouse=True)
 def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiling takes longer than these models train."""
-    monkeypatch.setattr("rerank.train.student.shutil.which", lambda _: None)
+    monkeypatch.setattr("rerank.train.loop.shutil.which", lambda _: None)
 
 
 def texts(count: int) -> list[list[int]]:

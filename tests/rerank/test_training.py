@@ -37,7 +37,7 @@ from rerank.train.trainer import Settings, Trainer, list_ndcg  # noqa: E402
 def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiling takes longer than these models train, and random weights make rounding loud."""
     monkeypatch.setattr("rerank.train.export.LEAST_CORRELATION", 0.5)
-    monkeypatch.setattr("rerank.train.trainer.shutil.which", lambda _: None)
+    monkeypatch.setattr("rerank.train.loop.shutil.which", lambda _: None)
 
 
 def lists(count: int, seed: int = 0) -> list[RankingList]:
