@@ -27,6 +27,7 @@ from eval.bench.bench_texts import passages, translated_messages
 from eval.bench.new_words import measure_first_call, measure_new_words
 from eval.cli.console import out, write_json
 from eval.environment import cpu_model, environment
+from retriever.cores import usable_cores
 from retriever.encoder import StaticEncoder
 
 _VERSIONS = ("model2vec", "tokenizers", "numba", "sentence-transformers", "torch")
@@ -67,7 +68,7 @@ def main(
         _dequantized().save(folder)
         ours, theirs = StaticEncoder.load(folder), StaticModel.from_pretrained(folder)
         ours.compile()
-        bandwidth = {threads: _bandwidth(threads) for threads in (1, _cores())}
+        bandwidth = {threads: _bandwidth(threads) for threads in (1, usable_cores())}
         result: dict[str, Any] = {
             "command": f"python -m eval.bench.encode --rounds {rounds} --transformer MODEL_FOLDER",
             "table": "bundled, as float32",
@@ -105,10 +106,6 @@ def _dequantized() -> StaticEncoder:
     return bundled.quantize("float32")
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _seconds(run: Encode) -> float:
     begin = time.perf_counter()
     run()
@@ -139,7 +136,7 @@ def _measure_set(
     bandwidth: dict[int, float],
 ) -> dict[str, Any]:
     """Time both encoders on one set in turn."""
-    cores = _cores()
+    cores = usable_cores()
     difference = float(np.abs(ours.encode(texts) - theirs.encode(texts)).max())
     runs: dict[str, Callable[[], float]] = {
         "model2vec": lambda: _seconds(lambda: theirs.encode(texts)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from retriever.cores import usable_cores
 from retriever.encoder.beside import MadeBeside
 from retriever.encoder.coverage import VocabularyCoverage, measure_coverage
 from retriever.encoder.formats import DEFAULT_MAX_LENGTH, ModelParts, read_model, resolve_folder, write_model
@@ -412,8 +412,7 @@ def _checked_at_least_1(name: str, value: int | None) -> int | None:
 
 def _checked_threads(threads: int | None) -> int:
     """Return the number of threads to use."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return _checked_at_least_1("threads", threads) or available
+    return _checked_at_least_1("threads", threads) or usable_cores()
 
 
 def _checked_texts(texts: Any) -> Sequence[str]:

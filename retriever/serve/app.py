@@ -14,6 +14,7 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 from threadpoolctl import threadpool_limits
 
+from retriever.cores import usable_cores
 from retriever.errors import RetrieverError
 from retriever.pipeline import Retriever
 from retriever.serve import (
@@ -55,7 +56,7 @@ def create_app(retrievers: Mapping[str, Retriever], settings: ServeSettings | No
         settings=settings,
         catalogue=Catalogue([Served(name, one, shared=shared) for name, one in retrievers.items()]),
         metrics=metrics,
-        reads=_lane("read", settings.concurrency or os.cpu_count() or 1, settings, metrics),
+        reads=_lane("read", settings.concurrency or usable_cores(), settings, metrics),
         writes=_lane("write", 1, settings, metrics),
     )
 

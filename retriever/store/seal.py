@@ -11,6 +11,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from retriever.cores import usable_cores
 from retriever.errors import CorruptCollectionError, rebuild_remedy
 from retriever.store.manifest import write_atomically
 
@@ -24,7 +25,7 @@ _STATES = ("vectors.json", "passages.json", "lexical.json")
 def write_seal(folder: Path) -> None:
     """Note size, time and digest of every file."""
     files = _files(folder)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as executor:
+    with ThreadPoolExecutor(max_workers=usable_cores()) as executor:
         digests = list(executor.map(_digest, files))
     noted = {
         path.relative_to(folder).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns, digest]
@@ -61,7 +62,7 @@ def check_seal(folder: Path) -> bool:
         raise CorruptCollectionError(f"{path} is damaged ({error}); {_remedy(folder)}") from error
     if not intact:
         raise CorruptCollectionError(f"{path} is damaged; {_remedy(folder)}")
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as executor:
+    with ThreadPoolExecutor(max_workers=usable_cores()) as executor:
         list(executor.map(lambda name: _check_file(folder, name, *noted[name]), noted))
     return all((folder / name).exists() for name in noted)
 
