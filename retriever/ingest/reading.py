@@ -131,7 +131,7 @@ class _Reader:
         if records is not None:
             yield from self._from_records(file, records(file.path))
             return
-        document = _read_whole(file)
+        document = _read_whole(file, self._report)
         if document is None:
             reason = "without a text layer (scanned pages need OCR)" if file.format == "pdf" else "empty"
             self._report.skip(str(file.path), reason)
@@ -156,7 +156,7 @@ class _Reader:
                 yield document
 
 
-def _read_whole(file: SourceFile) -> Document | None:
+def _read_whole(file: SourceFile, report: ReadReport) -> Document | None:
     """Read a file that is one document; None if there is no text in it."""
     content = read_bytes(file.path)
     metadata: dict[str, object] = {"path": file.id, "format": file.format}
@@ -171,7 +171,9 @@ def _read_whole(file: SourceFile) -> Document | None:
         if file.format == "markdown":
             title = markdown_title(text)
             declared, text = front_matter(text)
-            metadata = declared | metadata  # the file's path and format are not the author's to say
+            if declared is None:
+                report.skip(str(file.path), "front matter that is no YAML; it was kept as text")
+            metadata = (declared or {}) | metadata  # the file's path and format are not the author's to say
     if not text.strip():
         return None
     return Document(id=file.id, text=text, title=title or title_from_name(file.path), metadata=metadata)

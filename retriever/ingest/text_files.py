@@ -61,13 +61,13 @@ def title_from_name(path: Path) -> str:
     return re.sub(r"[\s_-]+", " ", path.stem).strip() or path.stem
 
 
-def front_matter(text: str) -> tuple[dict[str, object], str]:
+def front_matter(text: str) -> tuple[dict[str, object] | None, str]:
     """Return what a Markdown text's YAML front matter declares, and the text without it.
 
     What is no YAML mapping declares nothing and stays: three dashes may be a ruled line.
 
-    :return: JSON-ready values, {} without front matter; the text with spaces in its place, so that what
-        follows is where it is in the file.
+    :return: JSON-ready values, {} without front matter and None where what stands there cannot be read as
+        YAML; the text with spaces in its place, so that what follows is where it is in the file.
     """
     unmarked = text.lstrip("\ufeff")
     found = _FRONT_MATTER.match(unmarked)
@@ -79,7 +79,7 @@ def front_matter(text: str) -> tuple[dict[str, object], str]:
         declared = yaml.safe_load(found[1])
         plain = json.loads(json.dumps(declared, default=str, allow_nan=False))  # dates become text
     except (yaml.YAMLError, ValueError):
-        return {}, text
+        return None, text
     if not isinstance(plain, dict):
         return {}, text
     end = len(text) - len(unmarked) + found.end()

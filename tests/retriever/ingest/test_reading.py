@@ -36,6 +36,16 @@ def test_empty_files_and_records_are_counted_not_errors(tmp_path):
     assert report.skipped == {"empty": 2}
 
 
+def test_broken_front_matter_is_kept_as_text_and_named(tmp_path):
+    (tmp_path / "a.md").write_text("---\ntags: [open\n---\n# Heading\n")
+    report = ReadReport()
+    (document,) = read_sources([tmp_path], report=report)
+    assert "tags: [open" in document.text
+    assert document.metadata == {"path": "a.md", "format": "markdown"}
+    (line,) = report.lines()
+    assert line.startswith("1 skipped, front matter that is no YAML") and line.endswith("a.md")
+
+
 def test_an_unreadable_file_is_an_error(tmp_path):
     (tmp_path / "a.txt").write_text("fine")
     (tmp_path / "b.txt").write_bytes(b"\xff\xfeX")

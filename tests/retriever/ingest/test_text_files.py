@@ -53,8 +53,8 @@ def test_title_from_name():
         ("---\ntags: [a, b]\nyear: 2020\n---\n# Heading", {"tags": ["a", "b"], "year": 2020}),
         ("\ufeff---\ndate: 2024-05-01\n---\n", {"date": "2024-05-01"}),
         ("---\nonly a ruled line\n---\n", {}),
-        ("---\na: [unclosed\n---\n", {}),
-        ("---\nratio: .nan\n---\n", {}),
+        ("---\na: [unclosed\n---\n", None),
+        ("---\nratio: .nan\n---\n", None),
         ("# Heading\n---\ntags: [a]\n---\n", {}),
     ],
 )
