@@ -36,12 +36,18 @@ def write_stream(
     stopped = threading.Event()
 
     def write_when_ready(prepared: Future[Prepared]) -> WriteSummary:
-        batch = prepared.result()
-        return WriteSummary() if stopped.is_set() else write(batch)
+        try:
+            batch = prepared.result()
+            return WriteSummary() if stopped.is_set() else write(batch)
+        except BaseException:
+            stopped.set()
+            raise
 
     def take() -> None:
         nonlocal summary
-        summary += waiting.popleft().result()
+        # It leaves the queue when it is counted: Ctrl-C may come while it is waited for.
+        summary += waiting[0].result()
+        waiting.popleft()
         done(summary.total)
 
     with ThreadPoolExecutor(1) as preparing, ThreadPoolExecutor(1) as writing:
