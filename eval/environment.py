@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from retriever.cores import usable_cores
+from rerank.cores import usable_cores
 
 _PACKAGES = ("two-stage-retriever", "numpy", "faiss-cpu", "onnxruntime", "tantivy", "ir-measures")
 

@@ -74,7 +74,7 @@ class StoppingRule:
         read = len(logits)
         first = _standard(self.first_scores, self.first_scores[:read])
         told = _standard(logits, logits)
-        slope = float(first[:read] @ told) / (float(first[:read] @ first[:read]) + PRIOR)
+        slope = followed(first[:read], told)
         rest = told - slope * first[:read]
         spread = float(np.sqrt((rest @ rest + PRIOR) / (read + PRIOR)))
         blended = (1 - self.weight) * first[:read] + self.weight * told
@@ -83,6 +83,15 @@ class StoppingRule:
         expected = (1 - self.weight) * unread + self.weight * slope * unread
         scale = max(self.weight * spread, 1e-6) * sqrt(2.0)
         return float(sum(0.5 * erfc((bar - value) / scale) for value in expected.tolist()))
+
+
+def followed(first: NDArray[np.float64], told: NDArray[np.float64]) -> float:
+    """Return the slope of a straight line: how the reranker follows the first stage.
+
+    :param first: what the first stage said of n passages, with mean 0.
+    :param told: what the reranker said of them, with mean 0.
+    """
+    return float(first @ told) / (float(first @ first) + PRIOR)
 
 
 def _doubt(logits: FloatArray) -> float:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.cores import usable_cores
 from rerank.errors import InvalidInputError
 from rerank.folder import LATE_CROSSING, read_folder
 from rerank.joint import JointModel
 from rerank.late_crossing import LateCrossingModel
 from rerank.parts import Part
 from rerank.protocol import FloatArray
-from rerank.sessions import usable_cores
 from rerank.windows import cut_query, passage_room, passage_windows
 
 SMALLEST_WINDOW = 16

@@ -1,8 +1,7 @@
-"""onnxruntime sessions, and how many of a machine's cores they get."""
+"""onnxruntime sessions."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +30,3 @@ def open_session(graph: Path | bytes, threads: int) -> Any:
     except Exception as error:
         name = "the graph" if isinstance(graph, bytes) else graph
         raise ModelError(f"{name} cannot be read by onnxruntime ({error}); fetch the model again") from error
-
-
-def usable_cores() -> int:
-    """Cores this process may run on; fewer than the machine's in a container."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -87,8 +87,6 @@ def size_of(docs: Iterable[DocumentLike]) -> int | None:
 
 def _given(doc: DocumentLike, position: int) -> _Given:
     """Return the parts of any accepted form, unchecked."""
-    if isinstance(doc, dict):
-        return _from_mapping(doc, position)
     if isinstance(doc, Document):
         return _Given(doc.id, doc.text, doc.title, doc.metadata)
     if isinstance(doc, str):

@@ -8,12 +8,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.early_stopping import followed
+
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 Ranked = tuple[IntArray, FloatArray]
 """Ids and scores of one list, best first."""
 
-_SLOPE_PRIOR = 2.0  # candidates that a slope of 0 counts for: two logits prove little
 RRF_CONSTANT = 60.0  # damps the lead of the first few ranks; the value of the paper
 
 
@@ -86,26 +87,25 @@ def _zscores_of_read(logits: FloatArray, first: NDArray[np.float64]) -> NDArray[
     if not len(logits):
         return np.zeros(0)
     read = logits.astype(np.float64)
-    known = first[: len(read)] - first[: len(read)].mean()
-    slope = float(known @ (read - read.mean())) / (float(known @ known) + _SLOPE_PRIOR)
-    line = read.mean() + slope * (first - first[: len(read)].mean())
+    known = first[: len(read)]
+    slope = followed(known - known.mean(), read - read.mean())
+    line = read.mean() + slope * (first - known.mean())
     rest = read - line[: len(read)]
     every = np.concatenate([read, line[len(read) :]])
     spread = float(np.sqrt(every.var() + (rest @ rest) / len(read) * (1.0 - len(read) / len(first))))
-    if spread <= 1e-6 * max(1.0, float(np.abs(read).max())):
-        return np.zeros_like(read)
-    standard: NDArray[np.float64] = (read - every.mean()) / spread
-    return standard
+    return _standard(read, float(every.mean()), spread)
 
 
 def zscores(scores: FloatArray) -> NDArray[np.float64]:
     """Bring scores to mean 0 and deviation 1; equal scores all become 0."""
     wide = scores.astype(np.float64)
-    if len(wide) == 0:
-        return wide
-    deviation = wide.std()
+    return _standard(wide, float(wide.mean()), float(wide.std())) if len(wide) else wide
+
+
+def _standard(values: NDArray[np.float64], mean: float, deviation: float) -> NDArray[np.float64]:
+    """Return values in deviations from a mean, zeros where there is no deviation to speak of."""
     # Below this the spread is rounding noise, which must not be blown up to 1.
-    if deviation <= 1e-6 * max(1.0, float(np.abs(wide).max())):
-        return np.zeros_like(wide)
-    standard: NDArray[np.float64] = (wide - wide.mean()) / deviation
+    if deviation <= 1e-6 * max(1.0, float(np.abs(values).max())):
+        return np.zeros_like(values)
+    standard: NDArray[np.float64] = (values - mean) / deviation
     return standard

@@ -27,7 +27,7 @@ from eval.bench.bench_texts import passages, translated_messages
 from eval.bench.new_words import measure_first_call, measure_new_words
 from eval.cli.console import out, write_json
 from eval.environment import cpu_model, environment
-from retriever.cores import usable_cores
+from rerank.cores import usable_cores
 from retriever.encoder import StaticEncoder
 
 _VERSIONS = ("model2vec", "tokenizers", "numba", "sentence-transformers", "torch")

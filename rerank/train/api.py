@@ -107,7 +107,7 @@ def shorten(
     trainer = StudentTrainer(teacher, kept, texts, folder / "training", chosen)
     figures = trainer.run(progress)
     notes = {"window": window, "num_labels": 1, "layers_kept": kept, "training": asdict(chosen)}
-    export(trainer.student.cpu(), tokenizer, list(lists), folder, settings=notes)
+    export(trainer.model.cpu(), tokenizer, list(lists), folder, settings=notes)
     return figures
 
 

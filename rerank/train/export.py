@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from rerank.cores import usable_cores
 from rerank.errors import MissingExtraError, ModelError
 from rerank.folder import GRAPHS, LATE_CROSSING, SCORER
 from rerank.late_crossing import LateCrossingModel
 from rerank.parts import Part
-from rerank.sessions import usable_cores
 from rerank.train.batches import Batch, Collator
 from rerank.train.graph import Range, write_graphs
 from rerank.train.lists import RankingList

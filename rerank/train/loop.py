@@ -9,31 +9,56 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from rerank.sessions import usable_cores
+from rerank.cores import usable_cores
+from rerank.train.checkpoint import read_checkpoint, restore_optimizer, write_checkpoint
+from rerank.train.model import CrossEncoderModel
 
 LOG = logging.getLogger(__name__)
 
 
-class TrainingLoop(ABC):
+class LoopSettings(Protocol):
+    """What the loop asks of a training's settings, a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+
+    @property
+    def measure_every(self) -> int:
+        """Steps between two measurements and checkpoints."""
+
+
+SettingsT = TypeVar("SettingsT", bound=LoopSettings)
+
+
+class TrainingLoop(ABC, Generic[SettingsT]):
     """Steps with gradients of several workers: a core each on a CPU, one on a GPU.
 
+    Who inherits sets the other attributes.
+
     :param folder: gets checkpoints and a log; an interrupted training in it is resumed.
-    :param steps: optimizer steps.
-    :param measure_every: steps between two measurements and checkpoints.
+    :param settings: how.
     :param workers: at most this many.
     """
 
-    def __init__(self, folder: Path, *, steps: int, measure_every: int, workers: int) -> None:
-        self.folder = folder
+    model: CrossEncoderModel
+    _trained: dict[str, Tensor]  # those of the model's parameters that learn
+    _average: dict[str, Tensor]  # what they come to: their moving average, or they themselves
+    _optimizer: torch.optim.Optimizer
+
+    def __init__(self, folder: Path, settings: SettingsT, *, workers: int) -> None:
+        self.folder, self.settings = folder, settings
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.step = 0
-        self._steps, self._measure_every = steps, measure_every
         # On a CPU each worker has one core and its own texts: no thread waits for another after a product.
         self._workers = 1 if self.device.type == "cuda" else min(usable_cores(), workers)
         # Kept: new threads a step would each keep memory of their own.
@@ -48,14 +73,6 @@ class TrainingLoop(ABC):
     @abstractmethod
     def _advance(self) -> float:
         """Make one step and return its loss."""
-
-    @abstractmethod
-    def _checkpoint(self) -> None:
-        """Write everything needed to go on."""
-
-    @abstractmethod
-    def _resume(self) -> None:
-        """Take up the latest checkpoint."""
 
     def run(
         self, progress: Callable[[int, float], None] | None = None, *, until: int | None = None
@@ -74,13 +91,13 @@ class TrainingLoop(ABC):
         if figures:
             self._log({"step": 0, "dev": figures})
         started, seen, running = time.monotonic(), self.step, 0.0
-        last = self._steps if until is None else min(until, self._steps)
+        last = self.settings.steps if until is None else min(until, self.settings.steps)
         while self.step < last:
             loss = self._advance()
             running += loss
             if progress is not None:
                 progress(self.step, loss)
-            if self.step % self._measure_every == 0 or self.step == last:
+            if self.step % self.settings.measure_every == 0 or self.step == last:
                 done = self.step - seen
                 seconds = (time.monotonic() - started) / done
                 figures = self.measure()
@@ -101,28 +118,45 @@ class TrainingLoop(ABC):
             for layer in layers:
                 layer.compile(dynamic=True)
 
-    def _descend(
-        self,
-        optimizer: torch.optim.Optimizer,
-        parameters: Sequence[Tensor],
-        results: Sequence[tuple[float, Sequence[Tensor]]],
-        shares: Sequence[float],
-    ) -> float:
+    def _descend(self, results: Sequence[tuple[float, Sequence[Tensor]]], shares: Sequence[float]) -> float:
         """Take one optimizer step and return the mean loss.
 
-        :param parameters: what is trained.
-        :param results: each worker's loss and gradients, one for each parameter.
+        :param results: each worker's loss and gradients, one for each trained parameter.
         :param shares: each worker's share of the step; their sum is 1.
         """
-        for number, parameter in enumerate(parameters):
+        for number, parameter in enumerate(self._trained.values()):
             parameter.grad = sum(  # type: ignore[assignment]
                 share * gradients[number] for share, (_, gradients) in zip(shares, results, strict=True)
             )
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        torch.nn.utils.clip_grad_norm_(self._trained.values(), 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
         self.step += 1
         return sum(share * loss for share, (loss, _) in zip(shares, results, strict=True))
+
+    def _checkpoint(self) -> None:
+        """Write everything needed to go on."""
+        state = {
+            "step": self.step,
+            "architecture": self.model.shape.to_dict(),
+            "settings": asdict(self.settings),
+        }
+        write_checkpoint(
+            self.folder,
+            weights=self.model.state_dict(),
+            average=self._average,
+            optimizer=self._optimizer,
+            state=state,
+        )
+
+    def _resume(self) -> None:
+        """Take up the latest checkpoint."""
+        weights, average, state = read_checkpoint(self.folder)
+        self.model.load_state_dict(weights)
+        for name, kept in self._average.items():
+            kept.copy_(average[name])
+        restore_optimizer(self.folder, self._optimizer)
+        self.step = int(state["step"])
 
 
 def learning_rate_share(step: int, steps: int, warmup: float) -> float:

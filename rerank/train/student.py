@@ -8,7 +8,7 @@ can stand in its place, and everything behind it stays: scales, alignment, compa
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from rerank.errors import InvalidInputError
-from rerank.train.checkpoint import read_checkpoint, restore_optimizer, write_checkpoint
 from rerank.train.loop import TrainingLoop, learning_rate_share
 from rerank.train.model import CrossEncoderModel
 from rerank.train.readings import runs_of_one_length
@@ -54,8 +53,8 @@ class StudentSettings:
             raise InvalidInputError(f"steps ({self.steps}) and runs ({self.runs}) must be at least 1")
 
 
-class StudentTrainer(TrainingLoop):
-    """Trains a student's layers on its teacher's readings; `student` is what it comes to.
+class StudentTrainer(TrainingLoop[StudentSettings]):
+    """Trains a student's layers on its teacher's readings; `model` is what it comes to.
 
     :param teacher: reads each text as it comes: one learns more from new texts than from the same ones again.
     :param layers: which of its layers the student starts with; everything behind the reader is the teacher's.
@@ -74,7 +73,6 @@ class StudentTrainer(TrainingLoop):
         folder: Path,
         settings: StudentSettings,
     ) -> None:
-        self.settings = settings
         unique = sorted({tuple(ids) for ids in texts}, key=lambda ids: (len(ids), ids))
         runs = runs_of_one_length(unique, settings.tokens)
         order = np.random.default_rng(settings.seed).permutation(len(runs))
@@ -82,19 +80,18 @@ class StudentTrainer(TrainingLoop):
         self._runs = [runs[row] for row in order[HELD_OUT:]]
         if not self._runs:
             raise InvalidInputError(f"{len(unique)} texts are too few to learn to read from; give thousands")
-        super().__init__(
-            folder, steps=settings.steps, measure_every=settings.measure_every, workers=settings.runs
-        )
+        super().__init__(folder, settings, workers=settings.runs)
         # Not `no_grad` around it: a compiled layer is compiled again for every such difference.
         self.teacher = teacher.to(self.device).requires_grad_(False)
-        self.student = teacher.shortened(layers).to(self.device)
-        for name, parameter in self.student.named_parameters():
+        self.model = teacher.shortened(layers).to(self.device)
+        for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name.startswith(("layers.", "comparison.view.")))
-        self._trained = {name: p for name, p in self.student.named_parameters() if p.requires_grad}
+        self._trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        self._average = {name: p.detach() for name, p in self._trained.items()}
         self._optimizer = torch.optim.AdamW(
             self._trained.values(), lr=settings.rate, weight_decay=WEIGHT_DECAY, fused=True
         )
-        self._compile((*self.student.layers, *teacher.layers))
+        self._compile((*self.model.layers, *teacher.layers))
 
     def measure(self) -> dict[str, float]:
         """Compare with the teacher on texts held out.
@@ -110,7 +107,7 @@ class StudentTrainer(TrainingLoop):
 
     def _cosines(self, run: Sequence[tuple[int, ...]]) -> list[float]:
         """What `measure` gives, of one run."""
-        own, wanted = self._read(self.student, run), self._read(self.teacher, run)
+        own, wanted = self._read(self.model, run), self._read(self.teacher, run)
         return [
             float(functional.cosine_similarity(one.detach(), other, dim=-1).mean())
             for one, other in ((own[0], wanted[0]), (own[0].mean(1), wanted[0].mean(1)), (own[1], wanted[1]))
@@ -123,8 +120,7 @@ class StudentTrainer(TrainingLoop):
             group["lr"] = settings.rate * learning_rate_share(self.step, settings.steps, settings.warmup)
         first = self.step * settings.runs
         results = list(self._pool.map(self._gradient, map(self._run, range(first, first + settings.runs))))
-        shares = [1.0 / len(results)] * len(results)
-        return self._descend(self._optimizer, list(self._trained.values()), results, shares)
+        return self._descend(results, [1.0 / len(results)] * len(results))
 
     def _run(self, number: int) -> Sequence[tuple[int, ...]]:
         """The texts of a run: each once an epoch, in an order of the seed and the epoch alone."""
@@ -135,7 +131,7 @@ class StudentTrainer(TrainingLoop):
     def _gradient(self, run: Sequence[tuple[int, ...]]) -> tuple[float, tuple[Tensor, ...]]:
         """Loss on some texts of one length, and its gradient by every trained parameter."""
         states, view = self._read(self.teacher, run)
-        own, own_view = self._read(self.student, run)
+        own, own_view = self._read(self.model, run)
         pooled = functional.cosine_similarity(own.mean(1), states.mean(1), dim=-1)
         loss = _missed(own, states) + _missed(own_view, view)
         loss = loss + self.settings.pooled_weight * (1.0 - pooled).mean()
@@ -148,27 +144,6 @@ class StudentTrainer(TrainingLoop):
             read = model.read(ids, torch.ones(ids.shape, device=self.device))
             view = model.comparison.view(read.middle)
         return read.states.float(), view.float()
-
-    def _checkpoint(self) -> None:
-        """Write everything needed to go on."""
-        write_checkpoint(
-            self.folder,
-            weights=self.student.state_dict(),
-            average={name: p.detach() for name, p in self._trained.items()},
-            optimizer=self._optimizer,
-            state={
-                "step": self.step,
-                "architecture": self.student.shape.to_dict(),
-                "settings": asdict(self.settings),
-            },
-        )
-
-    def _resume(self) -> None:
-        """Take up the latest checkpoint."""
-        weights, _, state = read_checkpoint(self.folder)
-        self.student.load_state_dict(weights)
-        restore_optimizer(self.folder, self._optimizer)
-        self.step = int(state["step"])
 
 
 def _missed(own: Tensor, wanted: Tensor) -> Tensor:

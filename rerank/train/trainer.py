@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from torch import Tensor
 from rerank.errors import InvalidInputError
 from rerank.train import losses
 from rerank.train.batches import Batch, Collator
-from rerank.train.checkpoint import read_checkpoint, restore_optimizer, write_checkpoint
 from rerank.train.lists import RankingList
 from rerank.train.loop import TrainingLoop, learning_rate_share
 from rerank.train.model import CrossEncoderModel, Reading
@@ -85,7 +84,7 @@ class Settings:
             raise InvalidInputError(f"steps ({self.steps}) and lists ({self.lists}) must be at least 1")
 
 
-class Trainer(TrainingLoop):
+class Trainer(TrainingLoop[Settings]):
     """Trains a late-crossing cross-encoder on ranking lists.
 
     :param model: changed in place.
@@ -111,10 +110,7 @@ class Trainer(TrainingLoop):
             raise InvalidInputError("there is no ranking list to train on; give at least one")
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        super().__init__(
-            folder, steps=settings.steps, measure_every=settings.measure_every, workers=settings.lists
-        )
-        self.settings = settings
+        super().__init__(folder, settings, workers=settings.lists)
         self.model = model.to(self.device)
         self.collate = Collator(
             tokenizer, settings.max_query, settings.max_passage, settings.teachers, settings.sharpness
@@ -154,12 +150,7 @@ class Trainer(TrainingLoop):
         lists = self._next_lists()
         shares = [lists[first :: self._workers] for first in range(self._workers)]
         results = list(self._pool.map(self._gradient, shares))
-        loss = self._descend(
-            self._optimizer,
-            list(self._trained.values()),
-            results,
-            [len(share) / len(lists) for share in shares],
-        )
+        loss = self._descend(results, [len(share) / len(lists) for share in shares])
         share = min(self.settings.decay, self.step / (self.step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(self._average.values()), list(self._trained.values()), 1 - share)
@@ -283,29 +274,6 @@ class Trainer(TrainingLoop):
         with torch.no_grad():
             for name, parameter in self._trained.items():
                 parameter.copy_(values[name])
-
-    def _checkpoint(self) -> None:
-        """Write everything needed to go on."""
-        state = {
-            "step": self.step,
-            "architecture": self.model.shape.to_dict(),
-            "settings": asdict(self.settings),
-        }
-        write_checkpoint(
-            self.folder,
-            weights=self.model.state_dict(),
-            average=self._average,
-            optimizer=self._optimizer,
-            state=state,
-        )
-
-    def _resume(self) -> None:
-        """Take up the latest checkpoint."""
-        weights, average, state = read_checkpoint(self.folder)
-        self.model.load_state_dict(weights)
-        self._average = {name: average[name].to(self.device) for name in self._average}
-        restore_optimizer(self.folder, self._optimizer)
-        self.step = int(state["step"])
 
 
 def list_ndcg(scores: Any, labels: Sequence[float], k: int = 10) -> float:

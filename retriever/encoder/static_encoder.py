@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from retriever.cores import usable_cores
+from rerank.cores import usable_cores
 from retriever.encoder.beside import MadeBeside
 from retriever.encoder.coverage import VocabularyCoverage, measure_coverage
 from retriever.encoder.formats import DEFAULT_MAX_LENGTH, ModelParts, read_model, resolve_folder, write_model

@@ -14,7 +14,7 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 from threadpoolctl import threadpool_limits
 
-from retriever.cores import usable_cores
+from rerank.cores import usable_cores
 from retriever.errors import RetrieverError
 from retriever.pipeline import Retriever
 from retriever.serve import (

@@ -11,7 +11,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from retriever.cores import usable_cores
+from rerank.cores import usable_cores
 from retriever.errors import CorruptCollectionError, rebuild_remedy
 from retriever.store.manifest import write_atomically
 

@@ -50,7 +50,7 @@ def test_the_student_comes_closer_to_its_teacher(tmp_path: Path) -> None:
 def test_what_stands_behind_the_reader_is_the_teachers(tmp_path: Path) -> None:
     learning = trainer(tmp_path)
     learning.run()
-    own, wanted = learning.student.state_dict(), learning.teacher.state_dict()
+    own, wanted = learning.model.state_dict(), learning.teacher.state_dict()
     kept = [name for name in own if not name.startswith(("layers.", "comparison.view."))]
     assert "comparison.out.weight" in kept
     assert all(torch.equal(own[name], wanted[name]) for name in kept)
@@ -64,8 +64,8 @@ def test_an_interrupted_training_comes_to_the_same_weights(tmp_path: Path) -> No
     resumed = trainer(tmp_path / "cut")
     resumed.run()
     assert read_checkpoint(tmp_path / "cut")[2]["step"] == 12
-    for name, value in whole.student.state_dict().items():
-        assert torch.equal(value, resumed.student.state_dict()[name]), name
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
 
 
 def test_a_shorter_reranker_scores_and_can_be_trained(

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from retriever.cores import usable_cores
+from rerank.cores import usable_cores
 
 
 def test_only_the_cores_that_the_process_may_use_count(monkeypatch: pytest.MonkeyPatch):
