@@ -1,39 +1,46 @@
-"""Tuning a table to one corpus without labels: its frequencies, its spread, and a teacher if there is one.
+"""Tuning a table to one corpus without labels: trained on what it asks itself, after a teacher if there is.
 
-Documents ask and answer for themselves: a title asks for its text, a sentence for the rest of its document.
-Some of these pairs are held back, and no change is kept that does not find more of them than before.
+Passages ask and answer for themselves: a title asks for its text, a sentence for the rest of its passage.
+Some of these pairs are held back, and what was learnt from the others is kept only where it finds more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from distillation.bags import TokenBags, tokenize
-from distillation.held_back import HeldBack, hold_back, own_pairs
+from distillation.held_back import hold_back, own_pairs
+from distillation.sources import Pair
 from distillation.tables import token_rows, with_rows
-from distillation.whitening import unit_vectors, whitening
-from rerank.protocol import Reranker
+from rerank.protocol import ReadingReranker, Reranker, TextReader
+from retriever.config import BUNDLED, RetrieverConfig
 from retriever.documents import DocumentLike, to_documents
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError
+from retriever.ingest.splitting import Splitter
+from retriever.loading import load_named_reranker
 from retriever.types import Document
 
 if TYPE_CHECKING:
     from distillation.teacher import Teacher
+    from distillation.training import TeacherVectors
 
-FEWEST_DOCUMENTS = 50  # below, nothing can be learned and nothing checked
-_SAMPLE = 20_000  # documents that spread and frequencies are learned from
-_WHITENING = (0.05, 0.1)  # stronger ones gained on some corpora and lost on others
-_RARITY = (0.15, 0.25)
+FEWEST_PASSAGES = 50  # below, nothing can be learned and nothing checked
+_SAMPLE = 20_000  # passages that are learned from
 _CONFIDENCE = 1.28  # standard errors: one-sided 90 %
-_STEPS = (50, 400)  # batches of training with a teacher, at least and at most
-_BATCH = 256
+_PASSES = 15  # over the corpus's pairs
+_STEPS = (100, 800)  # batches, at least and at most
+_BATCH = 256  # pairs; all of one corpus, so that even chance neighbours are hard to tell apart
+_RATE = 0.03  # after a teacher
+_RATE_ALONE = 0.005  # questions of the corpus's own alone lead astray if followed far
+_WAY = 0.7  # of the way to what was learnt: what the table knew before is not all forgotten
+
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class Adaptation:
 
     :param encoder: the adapted encoder, or the one given where nothing was better.
     :param before: score of the encoder given on the held-back pairs, 0 to 1.
-    :param after: score of the result.
+    :param after: score of the result; of what was trained without them, where the result has seen them too.
     :param changes: what was changed, in words; empty where nothing was.
     :param held_back: how many pairs decided.
     """
@@ -54,138 +61,158 @@ class Adaptation:
     held_back: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A table with its scores on the held-back pairs."""
-
-    encoder: StaticEncoder
-    scores: NDArray[np.float64]
-    changes: tuple[str, ...] = field(default=())
-
-
 def adapt(
     encoder: StaticEncoder,
     corpus: Iterable[DocumentLike],
     *,
     teacher: Reranker | Teacher | str | Path | None = None,
     seed: int = 0,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Adaptation:
     """Tune a table to an unlabelled corpus.
 
-    Tokens weigh more the rarer they are in this corpus, and its vectors are spread more evenly (partial
-    whitening); how much of both is chosen on the held-back pairs. A sentence-transformers teacher also trains
-    the table on the corpus's own pairs. A teacher or reranker judges, too: what is kept agrees with it more.
+    Its titles ask for their texts and its sentences for the rest of theirs, and the table is trained on that.
+    A teacher makes much more of it: any sentence-transformers model, or a reranker that reads texts apart, as
+    the bundled one does, reads the corpus, and the table learns to find alike what the teacher finds
+    alike. The result is checked on questions that it did not see, then trained again with them. Teachers
+    judge, too, and so do rerankers that cannot teach: what is kept agrees with them more.
 
     :param encoder: the table to start from.
     :param corpus: documents, as `Retriever.from_corpus` takes them.
-    :param teacher: a reranker, a sentence-transformers model (folder, hub id or loaded), or None.
+    :param teacher: "bundled" for the bundled reranker, any other reranker, a sentence-transformers model
+        (folder, hub id or loaded), or None.
     :param seed: decides which pairs are held back.
-    :param progress: called with what is being done.
+    :param progress: called with what is being done, how much of it is done and how much there is to do.
     :return: the better encoder and the scores that decided.
-    :raises InvalidInputError: if there are fewer than `FEWEST_DOCUMENTS` documents.
+    :raises InvalidInputError: if there are fewer than `FEWEST_PASSAGES` passages, or they ask nothing.
     """
     say = progress or _nothing
-    documents = _sample(list(to_documents(corpus)), seed)
+    documents = _sample(_passages(encoder, list(to_documents(corpus))), seed)
     model = _loaded(teacher)
-    say("holding questions back")
+    reader = _reader(model)
+    say("holding questions back", 0, 0)
     held = hold_back(documents, encoder, judge=model, seed=seed)
-    start = best = _Candidate(encoder, held.scores(encoder))
-    if model is not None and not isinstance(model, Reranker):
-        say(f"training with {model.name}")
-        trained = _trained(encoder, documents, held, model, seed)
-        best = _better(best, _Candidate(trained, held.scores(trained), (f"trained with {model.name}",)))
-    say("whitening and weighting")
-    bags = tokenize(encoder, [_text(document) for document in documents])
-    for reshaped in (_whitened, _reweighted):
-        # One at a time, so that the second must be worth something beside the first.
-        candidates = reshaped(best, bags, held)
-        best = _better(best, max(candidates, key=lambda candidate: float(candidate.scores.mean())))
-    return Adaptation(
-        encoder=best.encoder,
-        before=float(start.scores.mean()),
-        after=float(best.scores.mean()),
-        changes=best.changes,
-        held_back=len(start.scores),
-    )
+    own = [
+        (row, pair)
+        for row, document in enumerate(documents)
+        for pair in own_pairs([document], seed=seed + row)
+    ]
+    pairs = [pair for _, pair in own]
+    vectors = None if reader is None else _read(reader, pairs, say)
+    shown = np.array([number for number, (row, _) in enumerate(own) if row not in held.documents], dtype=int)
+    before = held.scores(encoder)
+    checked = _trained(encoder, pairs, vectors, shown, seed, say)
+    after = held.scores(checked)
+    if not _better(before, after):
+        return Adaptation(encoder, float(before.mean()), float(before.mean()), (), len(before))
+    change = "taught by its own questions" if reader is None else f"taught by {reader.name}"
+    final = _trained(encoder, pairs, vectors, np.arange(len(pairs)), seed, say)
+    return Adaptation(final, float(before.mean()), float(after.mean()), (change,), len(before))
 
 
-def rarity(bags: TokenBags, tokens: int) -> NDArray[np.float32]:
-    """Return how rare each token is among texts: log((n + 1) / (df + 1/2)) / log(n + 1), at least 0.
-
-    Robertson and Spärck Jones's inverse document frequency, scaled so that an unseen token counts about 1.
-
-    :param bags: the texts.
-    :param tokens: rows of the table.
-    :return: float32 (tokens,).
-    """
-    count = len(bags)
-    text = np.repeat(np.arange(count, dtype=np.int64), np.diff(bags.offsets))
-    seen = np.unique(text * tokens + bags.ids) % tokens
-    frequency = np.bincount(seen, minlength=tokens)
-    inverse = np.log((count + 1) / (frequency + 0.5)) / np.log(count + 1)
-    rare: NDArray[np.float32] = np.maximum(inverse, 0).astype(np.float32)
-    return rare
-
-
-def _whitened(start: _Candidate, bags: TokenBags, held: HeldBack) -> Iterator[_Candidate]:
-    """Yield the table whitened more and more, scored."""
-    rows = token_rows(start.encoder)
-    vectors = unit_vectors(rows, bags)
-    for strength in _WHITENING:
-        encoder = with_rows(start.encoder, rows @ whitening(vectors, strength))
-        yield _Candidate(encoder, held.scores(encoder), (*start.changes, f"whitened by {strength}"))
-
-
-def _reweighted(start: _Candidate, bags: TokenBags, held: HeldBack) -> Iterator[_Candidate]:
-    """Yield the table with rare tokens weighted more and more, scored."""
-    rows = token_rows(start.encoder)
-    rare = rarity(bags, len(rows))
-    for power in _RARITY:
-        encoder = with_rows(start.encoder, rows * rare[:, None] ** power)
-        change = f"rare tokens weighted by idf^{power}"
-        yield _Candidate(encoder, held.scores(encoder), (*start.changes, change))
-
-
-def _better(old: _Candidate, new: _Candidate) -> _Candidate:
-    """Return the new table if it gains by more than chance gives one time in ten (paired, one-sided)."""
-    gains = new.scores - old.scores
+def _better(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
+    """Whether scores gain by more than chance gives one time in ten (paired, one-sided)."""
+    gains = after - before
     error = gains.std() / max(len(gains), 1) ** 0.5
-    return new if gains.mean() > _CONFIDENCE * error else old
+    return bool(gains.mean() > _CONFIDENCE * error)
+
+
+def _read(reader: TextReader, pairs: Sequence[Pair], say: Progress) -> TeacherVectors:
+    """Have the texts of the pairs read, each once."""
+    from distillation.training import TeacherVectors
+
+    place = {
+        text: row for row, text in enumerate(dict.fromkeys(t for p in pairs for t in (p.query, p.positive)))
+    }
+    done = 0
+
+    def moved(count: int) -> None:
+        nonlocal done
+        done += count
+        say(f"{reader.name} reads the corpus", done, len(place))
+
+    say(f"{reader.name} reads the corpus", 0, len(place))
+    vectors = reader.encode(list(place), progress=moved)
+    return TeacherVectors(
+        vectors[[place[pair.query] for pair in pairs]], vectors[[place[pair.positive] for pair in pairs]]
+    )
 
 
 def _trained(
-    encoder: StaticEncoder, documents: Sequence[Document], held: HeldBack, teacher: Teacher, seed: int
+    encoder: StaticEncoder,
+    pairs: Sequence[Pair],
+    vectors: TeacherVectors | None,
+    shown: NDArray[np.int64],
+    seed: int,
+    say: Progress,
 ) -> StaticEncoder:
-    """Train on the pairs of all documents that are not held back, after the teacher."""
+    """Train on some of the pairs, after their teacher vectors where there are any, and go most of the way.
+
+    Wortsman et al., "Robust fine-tuning of zero-shot models" (2022): between the weights before and after,
+    what was learnt is nearly all there, and less of what was known is lost.
+    """
     from distillation.training import TeacherVectors, TrainingConfig, train
 
-    kept = [document for row, document in enumerate(documents) if row not in held.documents]
-    pairs = own_pairs(kept, seed=seed)
-    vectors = TeacherVectors(
-        teacher.encode([pair.query for pair in pairs]), teacher.encode([pair.positive for pair in pairs])
-    )
-    steps = int(np.clip(10 * len(pairs) // _BATCH, *_STEPS))
+    if len(shown) < 2:
+        return encoder
+    rate = _RATE_ALONE if vectors is None else _RATE
     config = TrainingConfig(
-        steps=steps, batch_size=_BATCH, learning_rate=0.01, weight_learning_rate=0.003, seed=seed
+        steps=int(np.clip(_PASSES * len(shown) // _BATCH, *_STEPS)),
+        batch_size=_BATCH,
+        learning_rate=rate,
+        weight_learning_rate=rate / 3,
+        seed=seed,
     )
-    return train(encoder, pairs, teachers=[vectors], config=config)
+    learnt = train(
+        encoder,
+        [pairs[number] for number in shown.tolist()],
+        teachers=[] if vectors is None else [TeacherVectors(vectors.queries[shown], vectors.passages[shown])],
+        config=config,
+        progress=lambda step, steps, _: say("training", step, steps),
+    )
+    before, after = token_rows(encoder), token_rows(learnt)
+    return with_rows(learnt, before + np.float32(_WAY) * (after - before))
+
+
+def _reader(model: Reranker | Teacher | None) -> TextReader | None:
+    """Return what turns single texts into vectors, where the model does."""
+    if isinstance(model, ReadingReranker):
+        return model.reader
+    return None if model is None or isinstance(model, Reranker) else model
 
 
 def _loaded(teacher: Reranker | Teacher | str | Path | None) -> Reranker | Teacher | None:
     """Load a teacher that is given by name."""
     if not isinstance(teacher, str | Path):
         return teacher
+    if teacher == BUNDLED:
+        return load_named_reranker(BUNDLED)
     from distillation.teacher import Teacher
 
     return Teacher(teacher)
 
 
+def _passages(encoder: StaticEncoder, documents: Sequence[Document]) -> list[Document]:
+    """Split long documents as a collection does: a teacher reads so many tokens and no more."""
+    splitter = Splitter(
+        encoder.tokenizer,
+        passage_tokens=RetrieverConfig().passage_tokens,
+        overlap=0,
+        count=lambda text: int(encoder.count_tokens([text])[0]),
+    )
+    counts = encoder.count_tokens([document.text for document in documents]).tolist()
+    return [
+        replace(document, text=document.text[start:stop])
+        for document, count in zip(documents, counts, strict=True)
+        for start, stop in splitter.spans(document.text, count)
+    ]
+
+
 def _sample(documents: list[Document], seed: int) -> list[Document]:
     """Return at most `_SAMPLE` documents, drawn evenly."""
-    if len(documents) < FEWEST_DOCUMENTS:
+    if len(documents) < FEWEST_PASSAGES:
         raise InvalidInputError(
-            f"adapting needs {FEWEST_DOCUMENTS} documents or more, not {len(documents)}: "
+            f"adapting needs {FEWEST_PASSAGES} passages or more, not {len(documents)}: "
             "with fewer, nothing can be learned that could be checked"
         )
     if len(documents) <= _SAMPLE:
@@ -194,9 +221,5 @@ def _sample(documents: list[Document], seed: int) -> list[Document]:
     return [documents[row] for row in np.sort(chosen)]
 
 
-def _text(document: Document) -> str:
-    return f"{document.title}\n{document.text}" if document.title else document.text
-
-
-def _nothing(_: str) -> None:
+def _nothing(_: str, __: int, ___: int) -> None:
     return None

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from retriever.config import BUNDLED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -88,11 +90,18 @@ def adapt(
     ] = None,
     teacher: Annotated[
         str | None,
-        typer.Option(help="Sentence-transformers model to learn from: a folder or hub id."),
+        typer.Option(
+            help="Sentence-transformers model to learn from: a folder or hub id.",
+            show_default="the bundled reranker",
+        ),
     ] = None,
     reranker: Annotated[
         str | None,
-        typer.Option(help="Cross-encoder that judges: 'bundled', a folder or a hub id."),
+        typer.Option(
+            help="Reranker to learn from, or to be judged by where it cannot teach: "
+            "'bundled', a folder or a hub id; 'none' for neither.",
+            show_default=BUNDLED,
+        ),
     ] = None,
     as_json: _Json = False,
 ) -> None:
@@ -106,13 +115,14 @@ def adapt(
 
     if teacher and reranker:
         raise InvalidInputError("--teacher and --reranker exclude each other: give the one to learn from")
-    documents, start = _documents(directory)
-    result = distillation.adapt(
-        StaticEncoder.load(encoder or start),
-        documents,
-        teacher=load_named_reranker(reranker) if reranker else teacher,
-        progress=say,
+    learnt_from = (
+        teacher if teacher else None if reranker == "none" else load_named_reranker(reranker or BUNDLED)
     )
+    documents, start = _documents(directory)
+    with _stages() as progress:
+        result = distillation.adapt(
+            StaticEncoder.load(encoder or start), documents, teacher=learnt_from, progress=progress
+        )
     if result.changes:
         result.encoder.save(out)
     if as_json:
@@ -121,7 +131,7 @@ def adapt(
         return
     if result.changes:
         say(
-            f"{', '.join(result.changes)}: nDCG@10 on {result.held_back} held-back questions "
+            f"{', '.join(result.changes)}: score on {result.held_back} held-back questions "
             f"{result.before:.3f} → {result.after:.3f}; the encoder is in {out}; use it with --encoder {out}"
         )
     else:
@@ -185,3 +195,38 @@ def _bar(description: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=messages, transient=True, disable=not messages.is_terminal) as progress:
         task = progress.add_task(description, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str, int, int], None]]:
+    """Show what is being done with a bar on a terminal, and each stage once elsewhere."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from retriever.cli.console import messages, say
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        stage = ""
+
+        def moved(what: str, done: int, total: int) -> None:
+            nonlocal stage
+            if what != stage and not messages.is_terminal:
+                say(what)
+            stage = what
+            progress.update(task, description=what, completed=done, total=total or None)
+
+        yield moved

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distillation.sources import Pair, cloze_pairs
-from rerank.protocol import Reranker
+from rerank.protocol import PairReranker, ReadingReranker, Reranker
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError
 from retriever.types import Document
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 _QUESTIONS = 600  # held back at most; more decide no better and cost time
 _SHARE = 0.25  # of the documents
-_JUDGED = 60  # questions whose candidates a judge scores
+_JUDGED = 200  # questions whose candidates a judge scores,
+_JUDGED_SLOWLY = 60  # where it reads each of them anew for every question
 _CANDIDATES = 16
 _CUTOFF = 10
 _PASSAGE = 2000  # characters of a document that a judge reads
@@ -134,18 +136,33 @@ def _judge(
     pool: list[str],
 ) -> _Judged:
     """Have each of the first questions' best candidates, and its own document, scored."""
-    similarities = encoder.encode(questions[:_JUDGED]) @ encoder.encode(pool).T
-    judged: _Judged = {}
-    for row, question in enumerate(questions[:_JUDGED]):
-        columns = np.unique(np.append(np.argsort(-similarities[row])[:_CANDIDATES], answers[row]))
-        passages = [pool[column][:_PASSAGE] for column in columns]
-        if isinstance(judge, Reranker):
-            wanted = judge.score(question, passages)
-        else:
-            vectors = judge.encode([question, *passages])
-            wanted = vectors[1:] @ vectors[0]
-        judged[row] = (columns, np.asarray(wanted, dtype=np.float32))
-    return judged
+    reads_once = isinstance(judge, ReadingReranker) and judge.reader is not None
+    judged = questions[: _JUDGED if reads_once or not isinstance(judge, Reranker) else _JUDGED_SLOWLY]
+    similarities = encoder.encode(judged) @ encoder.encode(pool).T
+    best = np.argsort(-similarities, axis=1)[:, :_CANDIDATES]
+    columns = [np.unique(np.append(row, answer)) for row, answer in zip(best, answers, strict=False)]
+    pairs = [
+        (question, pool[column][:_PASSAGE])
+        for question, row in zip(judged, columns, strict=True)
+        for column in row.tolist()
+    ]
+    wanted = np.split(_scored(judge, pairs), np.cumsum([len(row) for row in columns])[:-1])
+    return dict(enumerate(zip(columns, wanted, strict=True)))
+
+
+def _scored(judge: Reranker | Teacher, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
+    """Have pairs scored; a text that a judge can read by itself is read once."""
+    if isinstance(judge, PairReranker):
+        return judge.score_pairs(pairs)
+    if isinstance(judge, Reranker):
+        by_question = groupby(pairs, key=lambda pair: pair[0])
+        return np.concatenate(
+            [judge.score(asked, [text for _, text in group]) for asked, group in by_question]
+        )
+    place = {text: row for row, text in enumerate(dict.fromkeys(text for pair in pairs for text in pair))}
+    vectors = judge.encode(list(place))
+    left, right = (vectors[[place[pair[side]] for pair in pairs]] for side in (0, 1))
+    return np.asarray((left * right).sum(axis=1), dtype=np.float32)
 
 
 def _correlation(given: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rerank.protocol import PairReranker, Reranker
+from rerank.protocol import PairReranker, ReadingReranker, Reranker, TextReader
 
 if TYPE_CHECKING:
     from rerank.bi_encoder import BiEncoderReranker
@@ -19,7 +19,9 @@ __all__ = [
     "CrossEncoderReranker",
     "OnnxReranker",
     "PairReranker",
+    "ReadingReranker",
     "Reranker",
+    "TextReader",
     "load_reranker",
 ]
 

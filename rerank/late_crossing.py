@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,6 +43,29 @@ class LateCrossingModel:
                 raise ModelError(
                     f"{graph!s:.200} has {found} where this version has {wanted}; fetch the model again"
                 )
+
+    def pooled(
+        self, texts: Sequence[Ids], hidden: int, *, progress: Callable[[int], None] | None = None
+    ) -> FloatArray:
+        """Mean state of each text, scaled to length 1: what the first part of a score compares.
+
+        :param texts: token ids, special tokens included.
+        :param hidden: width of a state.
+        :param progress: called with the number of texts read since the last call.
+        :return: float32, shape (n, hidden).
+        """
+        vectors = np.empty((len(texts), hidden), dtype=np.float32)
+        places: dict[tuple[int, ...], list[int]] = {}
+        for place, ids in enumerate(texts):
+            places.setdefault(tuple(ids), []).append(place)
+        with ThreadPoolExecutor(self._threads) as pool:
+            for block in _blocks(sorted(places, key=len, reverse=True), BLOCK_TOKENS):
+                for ids, states in zip(block, self._read(block, pool), strict=True):
+                    mean = states[:, :hidden].mean(axis=0)
+                    vectors[places[ids]] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+                if progress is not None:
+                    progress(sum(len(places[ids]) for ids in block))
+        return vectors
 
     def logits(self, queries: Sequence[Ids], parts: Sequence[Part]) -> FloatArray:
         """Score parts of passages beside their queries.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 
 from rerank.cores import usable_cores
 from rerank.errors import InvalidInputError
-from rerank.folder import LATE_CROSSING, read_folder
+from rerank.folder import LATE_CROSSING, RerankerFolder, read_folder
 from rerank.joint import JointModel
 from rerank.late_crossing import LateCrossingModel
 from rerank.parts import Part
-from rerank.protocol import FloatArray
+from rerank.protocol import FloatArray, TextReader
 from rerank.windows import cut_query, passage_room, passage_windows
 
 SMALLEST_WINDOW = 16
@@ -108,6 +109,13 @@ class OnnxReranker:
         scores: FloatArray = best.sum(axis=1)
         return scores
 
+    @property
+    def reader(self) -> TextReader | None:
+        """The model as a sentence encoder, where it reads query and passage apart; otherwise None."""
+        if not isinstance(self._model, LateCrossingModel):
+            return None
+        return _Reader(self._model, self._folder, self.window)
+
     def count_tokens(self, texts: Sequence[str]) -> IntArray:
         """Count the tokens of texts, without special tokens.
 
@@ -132,3 +140,23 @@ class OnnxReranker:
             for start, end in passage_windows(ids, query_ids[row], room):
                 parts.append(Part(pair, row, (self._opening, *ids[start:end], self._closing)))
         return query_ids, parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """The half of a late-crossing model that reads, as a sentence encoder."""
+
+    model: LateCrossingModel
+    folder: RerankerFolder
+    window: int
+
+    @property
+    def name(self) -> str:
+        """The reranker's name."""
+        return self.folder.path.name
+
+    def encode(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> FloatArray:
+        """Encode texts into the mean of their states, scaled to length 1; see `TextReader`."""
+        tokens = [encoding.ids for encoding in self.folder.tokenizer.encode_batch_fast(list(texts))]
+        cut = [ids if len(ids) <= self.window else [*ids[: self.window - 1], ids[-1]] for ids in tokens]
+        return self.model.pooled(cut, self.folder.config["architecture"]["hidden"], progress=progress)

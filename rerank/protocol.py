@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -39,4 +39,32 @@ class PairReranker(Reranker, Protocol):
         :param pairs: n pairs of query and passage; queries may differ.
         :return: float32 logits, shape (n,), in the order of the pairs.
         """
+        ...
+
+
+class TextReader(Protocol):
+    """The part of a reranker that reads a text by itself: a sentence encoder."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    def encode(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> FloatArray:
+        """Encode texts into vectors of length 1.
+
+        :param texts: n of them; what exceeds the reranker's window is not read.
+        :param progress: called with the number of texts read since the last call.
+        :return: float32, shape (n, d).
+        """
+        ...
+
+
+@runtime_checkable
+class ReadingReranker(Reranker, Protocol):
+    """A reranker that may read query and passage apart, and then serves as a sentence encoder too."""
+
+    @property
+    def reader(self) -> TextReader | None:
+        """What reads the texts; None where they are read together."""
         ...

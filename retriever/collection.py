@@ -108,14 +108,14 @@ class Collection:
         return collection
 
     @classmethod
-    def rebuild(cls, path: Path, encoder: Callable[[RetrieverConfig], StaticEncoder]) -> Collection:
-        """Throw away everything derived and make it again from the documents.
+    def rebuild(cls, path: Path, config: RetrieverConfig, encoder: StaticEncoder) -> Collection:
+        """Throw away everything derived and make it again from the documents, with any encoder.
 
         :raises CorruptCollectionError: if the documents themselves are damaged.
         :raises CollectionLockedError: if another process is writing.
         """
-        clear_folder(path)
-        collection = cls.open(path, encoder)
+        clear_folder(path, config, encoder)
+        collection = cls.open(path, lambda _: encoder)
         collection.settle()
         collection.persist()
         return collection

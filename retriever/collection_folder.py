@@ -51,14 +51,19 @@ def checked_folder(
     manifest = read_manifest(path)
     sealed = check_seal(path)
     made = encoder(manifest.config)
-    if made.fingerprint != manifest.encoder:
-        raise ConfigError(
-            f"{path} was built with another encoder ({manifest.encoder}, not {made.fingerprint}); "
-            "give that encoder, or build the collection again"
-        )
+    check_encoder(path, manifest, made)
     if not sealed:
         _check_unsealed(path)
     return manifest.config, made
+
+
+def check_encoder(path: Path, manifest: Manifest, encoder: StaticEncoder) -> None:
+    """Raise ConfigError if a collection's vectors are of another encoder."""
+    if encoder.fingerprint != manifest.encoder:
+        raise ConfigError(
+            f"{path} was built with another encoder ({manifest.encoder}, not {encoder.fingerprint}); "
+            f"give that encoder, or change it: retriever rebuild {path} --encoder {manifest.config.encoder}"
+        )
 
 
 def _check_unsealed(path: Path) -> None:
@@ -76,13 +81,15 @@ def _check_unsealed(path: Path) -> None:
             lock.release()
 
 
-def clear_folder(path: Path) -> None:
+def clear_folder(path: Path, config: RetrieverConfig, encoder: StaticEncoder) -> None:
     """Throw away everything derived, once the documents are found whole.
 
+    :param config: noted with the encoder for what will be made in its place.
+    :param encoder: of the vectors to be made.
     :raises CorruptCollectionError: if the documents themselves are damaged.
     :raises CollectionLockedError: if another process is writing.
     """
-    read_manifest(path)
+    manifest = read_manifest(path)
     lock = WriterLock(path)
     if not lock.take():
         raise lock.refused()
@@ -93,5 +100,9 @@ def clear_folder(path: Path) -> None:
             for file in path.glob(pattern):
                 file.unlink()
         shutil.rmtree(path / LEXICAL, ignore_errors=True)
+        # Last: killed before this it has no vectors, killed after it none of another encoder.
+        noted = Manifest(format=manifest.format, config=config, encoder=encoder.fingerprint)
+        if noted != manifest:
+            write_manifest(path, noted)
     finally:
         lock.release()

@@ -20,6 +20,7 @@ from rerank.budget import CostModel
 from rerank.protocol import Reranker
 from retriever.arguments import check_count, check_number, check_query
 from retriever.collection import Collection, Progress
+from retriever.collection_folder import check_encoder
 from retriever.collection_info import CollectionInfo
 from retriever.config import RetrieverConfig
 from retriever.documents import DocumentLike, size_of, to_stored
@@ -40,6 +41,7 @@ from retriever.second_stage import (
     score_until,
     stopping_rule,
 )
+from retriever.store.manifest import read_manifest
 from retriever.store.records import StoredDocument
 from retriever.types import (
     Candidate,
@@ -151,18 +153,30 @@ class Retriever:
 
     @classmethod
     def rebuild(
-        cls, path: str | Path, *, encoder: StaticEncoder | None = None, reranker: Reranker | None = None
+        cls,
+        path: str | Path,
+        *,
+        encoder: StaticEncoder | str | Path | None = None,
+        reranker: Reranker | None = None,
     ) -> Retriever:
         """Make the indexes of a durable collection again from its documents, and open it.
 
         :param path: the collection's folder.
-        :param encoder: as in `open`.
+        :param encoder: None for the one it was built with; the name of another (a folder, a hub id or
+            "bundled") is kept with the collection, another object has to be given to `open`, too.
         :param reranker: as in `open`.
         :raises CorruptCollectionError: if the documents themselves are damaged.
+        :raises ModelNotFoundError: if there is no encoder of this name; nothing was changed then.
+        :raises ConfigError: if it was built with an encoder given as an object, and None is given now.
         """
-        return cls(
-            Collection.rebuild(Path(path), lambda config: encoder or load_encoder(config)), reranker=reranker
-        )
+        manifest = read_manifest(Path(path))
+        config = manifest.config
+        if isinstance(encoder, str | Path):
+            config = config.model_copy(update={"encoder": str(encoder)})
+        made = encoder if isinstance(encoder, StaticEncoder) else load_encoder(config)
+        if encoder is None:
+            check_encoder(Path(path), manifest, made)
+        return cls(Collection.rebuild(Path(path), config, made), reranker=reranker)
 
     # Searching
 

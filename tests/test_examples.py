@@ -12,6 +12,7 @@ EXPECTED = {
     "persistent_collection.py": ["opened with 3 documents", "Mars is called the red planet", "Venus turns"],
     "rag_prompt.py": ["[1] Laptops (it#1)", "Question: My laptop was stolen"],
     "filter_and_update.py": ["filtered: ['b']", "1 added, 1 updated", "left: ['c', 'd']"],
+    "adapt_to_your_documents.py": ["questions that were kept from it", "1. ", "3. "],
     "evaluate_your_corpus.py": ["reranked: nDCG@10", "RetrieverConfig(", "answered: "],
 }
 
@@ -23,7 +24,7 @@ def test_example(name, tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     for words in EXPECTED[name]:

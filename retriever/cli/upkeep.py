@@ -28,13 +28,19 @@ def compact(directory: _Directory) -> None:
     )
 
 
-def rebuild(directory: _Directory) -> None:
-    """Make a collection's indexes again from its documents."""
+def rebuild(
+    directory: _Directory,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Another static encoder: a folder or hub id.", show_default="the collection's"),
+    ] = None,
+) -> None:
+    """Make a collection's indexes again from its documents, with another encoder if you like."""
     from retriever.cli.console import out
     from retriever.pipeline import Retriever
 
     started = time.perf_counter()
-    with Retriever.rebuild(directory) as retriever:
+    with Retriever.rebuild(directory, encoder=encoder) as retriever:
         size = len(retriever)
     out.out(
         f"{directory}: indexes of {size:,} documents made again in {time.perf_counter() - started:.1f} s",

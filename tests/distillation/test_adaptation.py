@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from distillation.adaptation import adapt, rarity
-from distillation.bags import tokenize
+from distillation.adaptation import adapt
 from distillation.held_back import hold_back, own_pairs
 from distillation.tables import token_rows, with_rows
 from distillation.teacher import Teacher
@@ -67,8 +66,54 @@ def test_a_reranker_judges():
 def test_a_teacher_trains(tmp_path):
     teacher = Teacher(teacher_folder(tmp_path / "tiny"))
     said = []
-    result = adapt(muddled(), corpus(60), teacher=teacher, progress=said.append)
-    assert "training with tiny" in said
+    result = adapt(muddled(), corpus(60), teacher=teacher, progress=lambda *told: said.append(told))
+    stages = {what: (done, total) for what, done, total in said}
+    assert stages["tiny reads the corpus"][0] == stages["tiny reads the corpus"][1] > 60
+    assert stages["training"] == (100, 100)
+    assert result.after >= result.before
+
+
+class Knowing(Agreeing):
+    """A reranker that also reads texts alone, each as how often it has which word."""
+
+    def __init__(self, words=WORDS):
+        self.place = {word: place for place, word in enumerate(words)}
+
+    @property
+    def reader(self):
+        return self
+
+    name = "knowing"
+
+    def encode(self, texts, *, progress=None):
+        vectors = np.full((len(texts), len(self.place) + 1), 1e-3, dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in text.lower().replace(".", "").split():
+                vectors[row, self.place.get(word, -1)] += 1
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_a_reranker_that_reads_texts_apart_teaches():
+    knowing = Knowing([word for word in WORDS if word not in COMMON.split()])
+    start = encoder(dimensions=64)
+    result = adapt(start, corpus(200), teacher=knowing)
+    assert result.changes == ("taught by knowing",)
+    assert result.after > result.before + 0.05
+    # What is returned was trained on the held-back questions too.
+    held = hold_back(corpus(200), start, judge=knowing)
+    assert held.scores(result.encoder).mean() > result.after
+
+
+def test_what_a_bad_teacher_taught_is_not_kept():
+    class Lying(Knowing):
+        def encode(self, texts, *, progress=None):
+            drawn = [np.random.default_rng(len(text)).standard_normal(16) for text in texts]
+            return np.array([row / np.linalg.norm(row) for row in drawn], dtype=np.float32)
+
+    perfect = [Document(id=str(n), title=word, text=f"{word} {word}") for n, word in enumerate(WORDS[:100])]
+    start = encoder(dimensions=64)
+    result = adapt(start, perfect, teacher=Lying())
+    assert not any(change.startswith("taught") for change in result.changes)
     assert result.after >= result.before
 
 
@@ -78,8 +123,14 @@ def test_the_same_seed_gives_the_same_table():
 
 
 def test_too_few_documents_are_named():
-    with pytest.raises(InvalidInputError, match="needs 50 documents or more, not 3"):
+    with pytest.raises(InvalidInputError, match="needs 50 passages or more, not 3"):
         adapt(encoder(), ["bal", "don", "gest"])
+
+
+def test_long_documents_are_learned_from_passage_by_passage():
+    sentences = [document.text for document in corpus(2000)]
+    books = [Document(id=str(n), text=" ".join(sentences[n::4])) for n in range(4)]
+    assert adapt(muddled(), books).held_back > len(books)
 
 
 def test_documents_that_ask_nothing_are_named():
@@ -100,14 +151,6 @@ def test_titles_headings_and_sentences_make_pairs():
     found = {(pair.source, pair.query) for pair in own_pairs([Document("1", text, title="Guide")], seed=0)}
     assert {("title", "Guide"), ("heading", "Install"), ("heading", "Use")} <= found
     assert any(source == "cloze" for source, _ in found)
-
-
-def test_rarity_falls_with_the_number_of_documents():
-    made = encoder()
-    bags = tokenize(made, ["bal bal don", "bal", "bal dul"])
-    rare = rarity(bags, made.tokenizer.get_vocab_size())
-    place = {word: made.tokenizer.token_to_id(word) for word in ("bal", "don", "gest")}
-    assert rare[place["gest"]] > rare[place["don"]] > rare[place["bal"]] >= 0
 
 
 def test_half_strength_whitens_and_none_changes_nothing():
@@ -147,6 +190,8 @@ def test_the_commands_write_encoders(tmp_path, command):
         tmp_path / "mine",
         "--encoder",
         tmp_path / "start",
+        "--reranker",
+        "none",
         "--json",
     )
     assert adapted.exit_code == 0, adapted.output

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank import OnnxReranker, PairReranker, Reranker
+from rerank import OnnxReranker, PairReranker, ReadingReranker, Reranker
 from rerank.budget import WindowedReranker
 from rerank.errors import InvalidInputError, ModelError, ModelNotFoundError
-from tests.rerank.factories import WORDS, reranker_folder, sentence, tokenizer
+from tests.rerank.factories import SHAPE, WORDS, reranker_folder, sentence, tokenizer
 
 TEXTS = st.lists(st.lists(st.sampled_from(WORDS), max_size=90).map(" ".join), min_size=1, max_size=12)
 
@@ -104,6 +104,21 @@ def test_a_smaller_window_reads_less(reranker: OnnxReranker) -> None:
     )
     with pytest.raises(InvalidInputError, match="at least 16"):
         reranker.score("cat", short, window=3)
+
+
+def test_reads_single_texts(reranker: OnnxReranker) -> None:
+    assert isinstance(reranker, ReadingReranker)
+    assert reranker.reader is not None
+    texts = ["the cat sleeps", "a dog runs", "the cat sleeps", "red " * 500]
+    read: list[int] = []
+    vectors = reranker.reader.encode(texts, progress=read.append)
+    assert vectors.shape == (4, SHAPE["hidden"])
+    assert vectors.dtype == np.float32
+    assert sum(read) == 4
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(vectors[0], vectors[2])
+    np.testing.assert_allclose(vectors[1], reranker.reader.encode(["a dog runs"])[0], atol=1e-5)
+    assert reranker.reader.encode([]).shape == (0, SHAPE["hidden"])
 
 
 def test_count_tokens(reranker: OnnxReranker) -> None:
@@ -197,7 +212,9 @@ def joint_graph(folder: Path, *, width: int) -> Path:
 
 
 def test_reads_exports_of_sentence_transformers(tmp_path: Path) -> None:
-    scores = OnnxReranker(joint_graph(tmp_path / "joint", width=1)).score("red cat", ["the dog", "bird"])
+    reranker = OnnxReranker(joint_graph(tmp_path / "joint", width=1))
+    assert reranker.reader is None
+    scores = reranker.score("red cat", ["the dog", "bird"])
     made = tokenizer()
     expected = [sum(made.encode("red cat", text).ids) for text in ("the dog", "bird")]
     assert scores.tolist() == expected

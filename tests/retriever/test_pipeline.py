@@ -319,6 +319,22 @@ def test_the_wrong_encoder_is_refused(make, tmp_path):
         Retriever.open(tmp_path / "collection", encoder=tiny_encoder(seed=1))
 
 
+def test_a_rebuild_takes_any_encoder_that_is_given(make, tmp_path):
+    make(path=True).close()
+    other = tiny_encoder(seed=1)
+    config = RetrieverConfig(encoder="bundled", reranker=None)
+    with pytest.raises(ConfigError, match="was built with another encoder"):
+        Retriever.rebuild(tmp_path / "collection")
+    with (
+        Retriever.rebuild(tmp_path / "collection", encoder=other, reranker=OverlapReranker()) as rebuilt,
+        Retriever.from_corpus(CORPUS, config=config, encoder=other) as fresh,
+    ):
+        rebuilt_found, found = (one.search("zebra", k=3, rerank=False) for one in (rebuilt, fresh))
+        assert [one.id for one in rebuilt_found] == [one.id for one in found]
+    with Retriever.open(tmp_path / "collection", encoder=other, reranker=OverlapReranker()) as opened:
+        assert opened.search("zebra", k=1)[0].id == "zebra"
+
+
 def test_more_dimensions_than_the_encoder_has():
     with pytest.raises(ConfigError, match="dimensions is 100000"):
         Retriever.from_corpus(["cat"], config=RetrieverConfig(dimensions=100_000))

@@ -1,5 +1,7 @@
 import json
 
+from tests.factories import tiny_encoder
+
 
 def test_sync_reads_what_changed(run, collection, notes):
     first = run("sync", notes, "--to", collection, "--json")
@@ -37,6 +39,16 @@ def test_compact_and_rebuild_keep_everything(run, collection):
     assert answer.exit_code == 0 and "indexes of 3 documents made again" in answer.stdout
     found = json.loads(run("search", collection, "cat", "--json").stdout)
     assert "cat.md" in json.dumps(found)
+
+
+def test_a_collection_is_rebuilt_with_another_encoder(run, collection, tmp_path):
+    before = json.loads(run("info", collection, "--json").stdout)["dimensions"]
+    tiny_encoder(dimensions=before // 2).save(tmp_path / "mine")
+    assert run("rebuild", collection, "--encoder", tmp_path / "mine").exit_code == 0
+    assert json.loads(run("info", collection, "--json").stdout)["dimensions"] == before // 2
+    assert "cat.md" in run("search", collection, "cat", "--json").stdout
+    assert run("rebuild", collection, "--encoder", tmp_path / "none").exit_code == 1
+    assert "cat.md" in run("search", collection, "cat", "--json").stdout
 
 
 def test_damage_names_the_command_and_the_command_repairs_it(run, collection):
