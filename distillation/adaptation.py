@@ -77,7 +77,7 @@ def adapt(
     alike. The result is checked on questions that it did not see, then trained again with them. Teachers
     judge, too, and so do rerankers that cannot teach: what is kept agrees with them more.
 
-    :param encoder: the table to start from.
+    :param encoder: the table to start from; of an int8 one the result is int8, too.
     :param corpus: documents, as `Retriever.from_corpus` takes them.
     :param teacher: "bundled" for the bundled reranker, any other reranker, a sentence-transformers model
         (folder, hub id or loaded), or None.
@@ -107,6 +107,8 @@ def adapt(
         return Adaptation(encoder, float(before.mean()), float(before.mean()), (), len(before))
     change = "taught by its own questions" if reader is None else f"taught by {reader.name}"
     final = _trained(encoder, pairs, vectors, np.arange(len(pairs)), seed, say)
+    if encoder._parts().table.dtype == np.int8:
+        final = final.quantize("int8")
     return Adaptation(final, float(before.mean()), float(after.mean()), (change,), len(before))
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from retriever import StaticEncoder
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -30,6 +32,11 @@ def workplace(tmp_path):
     notes.mkdir()
     (notes / "backup.md").write_text("# Backups\n\nRestore a backup with `restore --from DATE`.\n")
     (notes / "travel.md").write_text("# Travel\n\nTrains are booked in second class.\n")
+    for number in range(60):  # `adapt` wants something to learn from
+        (notes / f"{number}.md").write_text(
+            f"# Room {number}\n\nIt is blue. Its key has the number {number * 7}.\n"
+        )
+    StaticEncoder.load().save(tmp_path / "my-encoder")  # where `adapt` gains nothing it writes nothing
     dataset = tmp_path / "dataset"
     (dataset / "qrels").mkdir(parents=True)
     (dataset / "corpus.jsonl").write_text(

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from tokenizers import Tokenizer
 
 from retriever.errors import ModelError, ModelNotFoundError
@@ -143,7 +143,7 @@ def write_model(folder: Path, parts: ModelParts) -> None:
         tensors["mapping"] = np.ascontiguousarray(parts.mapping, dtype=np.int32)
     # A running process may have the old file mapped, so files are replaced, never rewritten.
     unfinished = folder / ".model.safetensors.new"
-    save_file(tensors, unfinished)
+    unfinished.write_bytes(save(tensors))  # `save_file` would let nobody else read it
     os.replace(unfinished, folder / "model.safetensors")
     tokenizer = Tokenizer.from_str(parts.tokenizer.to_str())
     tokenizer.no_padding()

@@ -49,6 +49,12 @@ def test_a_muddled_table_is_mended():
     assert result.held_back == 30
 
 
+def test_bytes_stay_bytes():
+    result = adapt(muddled().quantize("int8"), corpus())
+    assert result.changes
+    assert result.encoder._parts().table.dtype == np.int8
+
+
 def test_nothing_is_changed_where_nothing_is_gained():
     perfect = [Document(id=str(n), title=word, text=f"{word} {word}") for n, word in enumerate(WORDS[:100])]
     start = encoder()

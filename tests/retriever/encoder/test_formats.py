@@ -96,6 +96,13 @@ def test_the_table_is_mapped(tmp_path):
     assert isinstance(getattr(table, "obj", table), mmap.mmap)
 
 
+def test_others_may_read_what_one_saved(tmp_path):
+    tiny = tmp_path / "tiny"
+    make_encoder().save(tiny)
+    modes = {path.stat().st_mode & 0o777 for path in tiny.iterdir()}
+    assert len(modes) == 1 and modes.pop() & 0o400
+
+
 def test_replacing_a_model_that_is_in_use(tmp_path):
     make_encoder().save(tmp_path)
     encoder = StaticEncoder.load(tmp_path)
