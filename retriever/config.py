@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from os.path import isdir
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import (
@@ -12,6 +14,7 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -122,6 +125,13 @@ class RetrieverConfig(BaseModel):
             raise ConfigError("; ".join(dict.fromkeys(problems))) from error
         config._check_consistent()
         return config
+
+    @field_validator("encoder", "reranker")
+    @classmethod
+    def _found_from_anywhere(cls, name: str | None) -> str | None:
+        """Write a folder out from the root: the collection may be opened from another one."""
+        # `isdir` of os.path says no to what cannot be a path, where that of Path raises.
+        return str(Path(name).absolute()) if name and name != BUNDLED and isdir(name) else name
 
     def _check_consistent(self) -> None:
         """Refuse values that are fine alone and not together."""

@@ -172,7 +172,7 @@ class Retriever:
         manifest = read_manifest(Path(path))
         config = manifest.config
         if isinstance(encoder, str | Path):
-            config = config.model_copy(update={"encoder": str(encoder)})
+            config = RetrieverConfig.model_validate(config.model_dump() | {"encoder": str(encoder)})
         made = encoder if isinstance(encoder, StaticEncoder) else load_encoder(config)
         if encoder is None:
             check_encoder(Path(path), manifest, made)

@@ -174,10 +174,12 @@ class _Run:
 
     def _check_settings(self, built_with: dict[str, Any]) -> None:
         """Refuse settings that the collection was not built with, which would be ignored otherwise."""
+        from retriever.config import RetrieverConfig
         from retriever.errors import ConfigError
 
+        wanted = RetrieverConfig.model_validate(built_with | self._settings).model_dump()
         for name, value in self._settings.items():
-            if built_with[name] != value:
+            if built_with[name] != wanted[name]:
                 raise ConfigError(
                     f"{self._directory} was built with {name}={built_with[name]!r}, not {value!r}; "
                     "leave the option out, or index into another folder"

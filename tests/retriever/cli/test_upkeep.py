@@ -41,6 +41,15 @@ def test_compact_and_rebuild_keep_everything(run, collection):
     assert "cat.md" in json.dumps(found)
 
 
+def test_a_folder_named_from_here_is_found_from_elsewhere(run, collection, tmp_path, monkeypatch):
+    tiny_encoder().save(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    assert run("rebuild", collection, "--encoder", "mine").exit_code == 0
+    monkeypatch.chdir("/")
+    found = run("search", collection, "cat", "--json")
+    assert found.exit_code == 0 and "cat.md" in found.stdout
+
+
 def test_a_collection_is_rebuilt_with_another_encoder(run, collection, tmp_path):
     before = json.loads(run("info", collection, "--json").stdout)["dimensions"]
     tiny_encoder(dimensions=before // 2).save(tmp_path / "mine")
