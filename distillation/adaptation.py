@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ class Adaptation:
 
 
 def adapt(
-    encoder: StaticEncoder,
+    encoder: StaticEncoder | str | Path,
     corpus: Iterable[DocumentLike],
     *,
     teacher: Reranker | Teacher | str | Path | None = None,
@@ -77,7 +78,7 @@ def adapt(
     alike. The result is checked on questions that it did not see, then trained again with them. Teachers
     judge, too, and so do rerankers that cannot teach: what is kept agrees with them more.
 
-    :param encoder: the table to start from; of an int8 one the result is int8, too.
+    :param encoder: the table to start from, or its name; of an int8 one the result is int8, too.
     :param corpus: documents, as `Retriever.from_corpus` takes them.
     :param teacher: "bundled" for the bundled reranker, any other reranker, a sentence-transformers model
         (folder, hub id or loaded), or None.
@@ -87,6 +88,8 @@ def adapt(
     :raises InvalidInputError: if there are fewer than `FEWEST_PASSAGES` passages, or they ask nothing.
     """
     say = progress or _nothing
+    if isinstance(encoder, str | Path):
+        encoder = StaticEncoder.load(encoder)
     documents = _sample(_passages(encoder, list(to_documents(corpus))), seed)
     model = _loaded(teacher)
     reader = _reader(model)
@@ -101,12 +104,14 @@ def adapt(
     vectors = None if reader is None else _read(reader, pairs, say)
     shown = np.array([number for number, (row, _) in enumerate(own) if row not in held.documents], dtype=int)
     before = held.scores(encoder)
-    checked = _trained(encoder, pairs, vectors, shown, seed, say)
+    checked = _trained(encoder, pairs, vectors, shown, seed, partial(say, "training"))
     after = held.scores(checked)
     if not _better(before, after):
         return Adaptation(encoder, float(before.mean()), float(before.mean()), (), len(before))
     change = "taught by its own questions" if reader is None else f"taught by {reader.name}"
-    final = _trained(encoder, pairs, vectors, np.arange(len(pairs)), seed, say)
+    final = _trained(
+        encoder, pairs, vectors, np.arange(len(pairs)), seed, partial(say, "training on everything")
+    )
     if encoder._parts().table.dtype == np.int8:
         final = final.quantize("int8")
     return Adaptation(final, float(before.mean()), float(after.mean()), (change,), len(before))
@@ -146,7 +151,7 @@ def _trained(
     vectors: TeacherVectors | None,
     shown: NDArray[np.int64],
     seed: int,
-    say: Progress,
+    moved: Callable[[int, int], None],
 ) -> StaticEncoder:
     """Train on some of the pairs, after their teacher vectors where there are any, and go most of the way.
 
@@ -170,7 +175,7 @@ def _trained(
         [pairs[number] for number in shown.tolist()],
         teachers=[] if vectors is None else [TeacherVectors(vectors.queries[shown], vectors.passages[shown])],
         config=config,
-        progress=lambda step, steps, _: say("training", step, steps),
+        progress=lambda step, steps, _: moved(step, steps),
     )
     before, after = token_rows(encoder), token_rows(learnt)
     return with_rows(learnt, before + np.float32(_WAY) * (after - before))

@@ -56,6 +56,7 @@ def distill(
 ) -> None:
     """Make a static encoder out of a sentence-transformers model, in seconds and without training text."""
     _require_torch()
+    _check_out(out)
     import distillation
     from retriever.cli.console import print_json, say
 
@@ -105,8 +106,12 @@ def adapt(
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Tune an encoder to your own documents; no questions or judgments are needed."""
+    """Tune an encoder to your own documents; no questions or judgments are needed.
+
+    Writes nothing where nothing did better than the encoder as it is.
+    """
     _require_torch()
+    _check_out(out)
     import distillation
     from retriever.cli.console import print_json, say
     from retriever.encoder import StaticEncoder
@@ -136,8 +141,8 @@ def adapt(
         )
     else:
         say(
-            f"nothing did better than the encoder as it is ({result.before:.3f} on {result.held_back} "
-            f"held-back questions); nothing was written"
+            f"nothing did better than the encoder as it is (score {result.before:.3f} on {result.held_back} "
+            f"held-back questions), so nothing was written: keep the encoder you have"
         )
 
 
@@ -170,6 +175,17 @@ def _lines(path: Path) -> list[str]:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read words from {path}: {error}") from error
+
+
+def _check_out(out: Path) -> None:
+    """Raise where an encoder would be written over or among something else, before anything is done."""
+    from retriever.errors import InvalidInputError
+
+    if out.exists() and not out.is_dir():
+        raise InvalidInputError(f"--out {out} is a file; name a folder for the encoder")
+    ours = (out / "model.safetensors").is_file() and not (out / "collection.json").exists()
+    if out.is_dir() and any(out.iterdir()) and not ours:
+        raise InvalidInputError(f"--out {out} is a folder with other files in it; name a new one")
 
 
 def _require_torch() -> None:
@@ -224,9 +240,11 @@ def _stages() -> Iterator[Callable[[str, int, int], None]]:
 
         def moved(what: str, done: int, total: int) -> None:
             nonlocal stage
-            if what != stage and not messages.is_terminal:
-                say(what)
-            stage = what
+            if what != stage:
+                stage = what
+                progress.reset(task)
+                if not messages.is_terminal:
+                    say(what)
             progress.update(task, description=what, completed=done, total=total or None)
 
         yield moved

@@ -11,7 +11,7 @@ from retriever.collection_lexical import LEXICAL
 from retriever.collection_vectors import VECTORS
 from retriever.config import RetrieverConfig
 from retriever.encoder import StaticEncoder
-from retriever.errors import CollectionExistsError, ConfigError
+from retriever.errors import CollectionExistsError, ConfigError, ModelNotFoundError
 from retriever.lexical.segment_files import check_segments
 from retriever.store.document_store import DocumentStore
 from retriever.store.manifest import FORMAT_VERSION, Manifest, disk_error, read_manifest, write_manifest
@@ -50,7 +50,13 @@ def checked_folder(
     """
     manifest = read_manifest(path)
     sealed = check_seal(path)
-    made = encoder(manifest.config)
+    try:
+        made = encoder(manifest.config)
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(
+            f"{path} was built with the encoder {manifest.config.encoder!r}, which is not there now; put it "
+            f"back, or choose another: retriever rebuild {path} --encoder NAME"
+        ) from error
     check_encoder(path, manifest, made)
     if not sealed:
         _check_unsealed(path)

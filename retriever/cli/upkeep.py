@@ -32,7 +32,10 @@ def rebuild(
     directory: _Directory,
     encoder: Annotated[
         str | None,
-        typer.Option(help="Another static encoder: a folder or hub id.", show_default="the collection's"),
+        typer.Option(
+            help="Another static encoder: a folder, which has to stay where it is, or a hub id.",
+            show_default="the collection's",
+        ),
     ] = None,
 ) -> None:
     """Make a collection's indexes again from its documents, with another encoder if you like."""
@@ -41,9 +44,10 @@ def rebuild(
 
     started = time.perf_counter()
     with Retriever.rebuild(directory, encoder=encoder) as retriever:
-        size = len(retriever)
+        size, name = len(retriever), retriever.config.encoder
     out.out(
-        f"{directory}: indexes of {size:,} documents made again in {time.perf_counter() - started:.1f} s",
+        f"{directory}: indexes of {size:,} documents made again in {time.perf_counter() - started:.1f} s "
+        f"with the encoder {name}",
         highlight=False,
     )
 

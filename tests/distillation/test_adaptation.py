@@ -206,6 +206,22 @@ def test_the_commands_write_encoders(tmp_path, command):
     assert StaticEncoder.load(tmp_path / "mine").dimensions == 16
 
 
+def test_what_stands_at_out_is_kept(tmp_path, command):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "collection.json").write_text("{}")
+    for name, found in (("file", "is a file"), ("folder", "other files")):
+        result = command("adapt", tmp_path / "none", "--out", tmp_path / name)
+        assert isinstance(result.exception, InvalidInputError)
+        assert found in str(result.exception)
+
+
+def test_an_encoder_may_be_named(tmp_path):
+    muddled().save(tmp_path / "start")
+    named, given = adapt(tmp_path / "start", corpus(60)), adapt(muddled(), corpus(60))
+    assert (named.before, named.after) == pytest.approx((given.before, given.after))
+
+
 def test_adapt_wants_one_teacher(tmp_path, command):
     result = command("adapt", tmp_path, "--out", tmp_path / "x", "--teacher", "a", "--reranker", "bundled")
     assert isinstance(result.exception, InvalidInputError)

@@ -48,6 +48,9 @@ def test_a_folder_named_from_here_is_found_from_elsewhere(run, collection, tmp_p
     monkeypatch.chdir("/")
     found = run("search", collection, "cat", "--json")
     assert found.exit_code == 0 and "cat.md" in found.stdout
+    (tmp_path / "mine").rename(tmp_path / "moved")
+    missed = run("search", collection, "cat")
+    assert missed.exit_code == 1 and "put it back" in " ".join(missed.output.split())
 
 
 def test_a_collection_is_rebuilt_with_another_encoder(run, collection, tmp_path):
