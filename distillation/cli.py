@@ -115,11 +115,10 @@ def adapt(
     import distillation
     from retriever.cli.console import print_json, say
     from retriever.encoder import StaticEncoder
-    from retriever.errors import InvalidInputError
     from retriever.loading import load_named_reranker
 
-    if teacher and reranker:
-        raise InvalidInputError("--teacher and --reranker exclude each other: give the one to learn from")
+    if teacher and reranker not in (None, "none"):
+        raise typer.BadParameter("--teacher and --reranker exclude each other: give the one to learn from")
     learnt_from = (
         teacher if teacher else None if reranker == "none" else load_named_reranker(reranker or BUNDLED)
     )

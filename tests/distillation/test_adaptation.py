@@ -224,4 +224,5 @@ def test_an_encoder_may_be_named(tmp_path):
 
 def test_adapt_wants_one_teacher(tmp_path, command):
     result = command("adapt", tmp_path, "--out", tmp_path / "x", "--teacher", "a", "--reranker", "bundled")
-    assert isinstance(result.exception, InvalidInputError)
+    assert result.exit_code == 2
+    assert "exclude each other" in " ".join(result.output.split())
