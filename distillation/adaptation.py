@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from distillation.held_back import hold_back, own_pairs
+from distillation.held_back import hold_back, own_pairs, reader_of
 from distillation.sources import Pair
 from distillation.tables import token_rows, with_rows
-from rerank.protocol import ReadingReranker, Reranker, TextReader
+from rerank.pair_vectors import pair_vectors
+from rerank.protocol import Reranker, TextReader
 from retriever.config import BUNDLED, RetrieverConfig
 from retriever.documents import DocumentLike, to_documents
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError
-from retriever.ingest.splitting import Splitter
 from retriever.loading import load_named_reranker
+from retriever.preparation import PassageSplitter
 from retriever.types import Document
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def adapt(
         encoder = StaticEncoder.load(encoder)
     documents = _sample(_passages(encoder, list(to_documents(corpus))), seed)
     model = _loaded(teacher)
-    reader = _reader(model)
+    reader = None if model is None else reader_of(model)
     say("holding questions back", 0, 0)
     held = hold_back(documents, encoder, judge=model, seed=seed)
     own = [
@@ -128,21 +129,18 @@ def _read(reader: TextReader, pairs: Sequence[Pair], say: Progress) -> TeacherVe
     """Have the texts of the pairs read, each once."""
     from distillation.training import TeacherVectors
 
-    place = {
-        text: row for row, text in enumerate(dict.fromkeys(t for p in pairs for t in (p.query, p.positive)))
-    }
-    done = 0
+    def encode(texts: list[str]) -> NDArray[np.float32]:
+        done = 0
 
-    def moved(count: int) -> None:
-        nonlocal done
-        done += count
-        say(f"{reader.name} reads the corpus", done, len(place))
+        def moved(count: int) -> None:
+            nonlocal done
+            done += count
+            say(f"{reader.name} reads the corpus", done, len(texts))
 
-    say(f"{reader.name} reads the corpus", 0, len(place))
-    vectors = reader.encode(list(place), progress=moved)
-    return TeacherVectors(
-        vectors[[place[pair.query] for pair in pairs]], vectors[[place[pair.positive] for pair in pairs]]
-    )
+        moved(0)
+        return reader.encode(texts, progress=moved)
+
+    return TeacherVectors(*pair_vectors(encode, [(pair.query, pair.positive) for pair in pairs]))
 
 
 def _trained(
@@ -181,13 +179,6 @@ def _trained(
     return with_rows(learnt, before + np.float32(_WAY) * (after - before))
 
 
-def _reader(model: Reranker | Teacher | None) -> TextReader | None:
-    """Return what turns single texts into vectors, where the model does."""
-    if isinstance(model, ReadingReranker):
-        return model.reader
-    return None if model is None or isinstance(model, Reranker) else model
-
-
 def _loaded(teacher: Reranker | Teacher | str | Path | None) -> Reranker | Teacher | None:
     """Load a teacher that is given by name."""
     if not isinstance(teacher, str | Path):
@@ -201,17 +192,12 @@ def _loaded(teacher: Reranker | Teacher | str | Path | None) -> Reranker | Teach
 
 def _passages(encoder: StaticEncoder, documents: Sequence[Document]) -> list[Document]:
     """Split long documents as a collection does: a teacher reads so many tokens and no more."""
-    splitter = Splitter(
-        encoder.tokenizer,
-        passage_tokens=RetrieverConfig().passage_tokens,
-        overlap=0,
-        count=lambda text: int(encoder.count_tokens([text])[0]),
-    )
-    counts = encoder.count_tokens([document.text for document in documents]).tolist()
+    splitter = PassageSplitter(encoder, passage_tokens=RetrieverConfig().passage_tokens, overlap=0)
+    spans = splitter.spans([document.text for document in documents])
     return [
         replace(document, text=document.text[start:stop])
-        for document, count in zip(documents, counts, strict=True)
-        for start, stop in splitter.spans(document.text, count)
+        for place, document in enumerate(documents)
+        for start, stop in spans.get(place, ((0, len(document.text)),))
     ]
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distillation.sources import Pair, cloze_pairs
-from rerank.protocol import PairReranker, ReadingReranker, Reranker
+from rerank.pair_vectors import pair_vectors
+from rerank.protocol import PairReranker, ReadingReranker, Reranker, TextReader
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError
 from retriever.types import Document
@@ -128,6 +129,13 @@ def _question(document: Document, *, by_title: bool, seed: int) -> Pair | None:
     return by_sentence[0] if by_sentence else None
 
 
+def reader_of(model: Reranker | Teacher) -> TextReader | None:
+    """Return what turns single texts into vectors, where the model does."""
+    if isinstance(model, ReadingReranker):
+        return model.reader
+    return None if isinstance(model, Reranker) else model
+
+
 def _judge(
     judge: Reranker | Teacher,
     encoder: StaticEncoder,
@@ -136,8 +144,7 @@ def _judge(
     pool: list[str],
 ) -> _Judged:
     """Have each of the first questions' best candidates, and its own document, scored."""
-    reads_once = isinstance(judge, ReadingReranker) and judge.reader is not None
-    judged = questions[: _JUDGED if reads_once or not isinstance(judge, Reranker) else _JUDGED_SLOWLY]
+    judged = questions[: _JUDGED_SLOWLY if reader_of(judge) is None else _JUDGED]
     similarities = encoder.encode(judged) @ encoder.encode(pool).T
     best = np.argsort(-similarities, axis=1)[:, :_CANDIDATES]
     columns = [np.unique(np.append(row, answer)) for row, answer in zip(best, answers, strict=False)]
@@ -159,9 +166,7 @@ def _scored(judge: Reranker | Teacher, pairs: list[tuple[str, str]]) -> NDArray[
         return np.concatenate(
             [judge.score(asked, [text for _, text in group]) for asked, group in by_question]
         )
-    place = {text: row for row, text in enumerate(dict.fromkeys(text for pair in pairs for text in pair))}
-    vectors = judge.encode(list(place))
-    left, right = (vectors[[place[pair[side]] for pair in pairs]] for side in (0, 1))
+    left, right = pair_vectors(judge.encode, pairs)
     return np.asarray((left * right).sum(axis=1), dtype=np.float32)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rerank.pair_vectors import pair_vectors
 from rerank.protocol import FloatArray
 from rerank.sentence_models import load_sentence_model
 
@@ -46,12 +48,12 @@ class BiEncoderReranker:
         """
         if not len(pairs):
             return np.empty(0, np.float32)
-        texts = list(dict.fromkeys(text for pair in pairs for text in pair))
-        row = {text: place for place, text in enumerate(texts)}
-        vectors = self._model.encode(
-            texts, batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
+        encode = partial(
+            self._model.encode,
+            batch_size=self._batch_size,
+            normalize_embeddings=True,
+            show_progress_bar=False,
         )
-        left = vectors[[row[query] for query, _ in pairs]]
-        right = vectors[[row[passage] for _, passage in pairs]]
+        left, right = pair_vectors(encode, pairs)
         cosines: FloatArray = np.einsum("nd,nd->n", left, right).astype(np.float32)
         return cosines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,9 +55,7 @@ class LateCrossingModel:
         :return: float32, shape (n, hidden).
         """
         vectors = np.empty((len(texts), hidden), dtype=np.float32)
-        places: dict[tuple[int, ...], list[int]] = {}
-        for place, ids in enumerate(texts):
-            places.setdefault(tuple(ids), []).append(place)
+        places = _places(map(tuple, texts))
         with ThreadPoolExecutor(self._threads) as pool:
             for block in _blocks(sorted(places, key=len, reverse=True), BLOCK_TOKENS):
                 for ids, states in zip(block, self._read(block, pool), strict=True):
@@ -76,9 +74,7 @@ class LateCrossingModel:
             and what comparing them says; a score is their sum.
         """
         logits = np.empty((len(parts), PARTS), dtype=np.float32)
-        places: dict[tuple[int, ...], list[int]] = {}
-        for place, part in enumerate(parts):
-            places.setdefault(part.ids, []).append(place)
+        places = _places(part.ids for part in parts)
         with ThreadPoolExecutor(self._threads) as pool:
             asked: list[FloatArray] | None = None
             for block in _blocks(sorted(places, key=len, reverse=True), BLOCK_TOKENS):
@@ -137,6 +133,14 @@ class LateCrossingModel:
             "passage_index": np.array([passage_rows[row] for row, _ in pairs], dtype=np.int64),
         }
         return [place for _, place in pairs], self._scorer.run(None, feed)[0]
+
+
+def _places(texts: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], list[int]]:
+    """Where each different text stands: it is read once."""
+    places: dict[tuple[int, ...], list[int]] = {}
+    for place, ids in enumerate(texts):
+        places.setdefault(ids, []).append(place)
+    return places
 
 
 def _blocks(texts: Sequence[tuple[int, ...]], most: int) -> Iterator[list[tuple[int, ...]]]:

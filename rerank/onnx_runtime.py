@@ -18,7 +18,7 @@ from rerank.joint import JointModel
 from rerank.late_crossing import LateCrossingModel
 from rerank.parts import Part
 from rerank.protocol import FloatArray, TextReader
-from rerank.windows import cut_query, passage_room, passage_windows
+from rerank.windows import cut, cut_query, passage_room, passage_windows
 
 SMALLEST_WINDOW = 16
 
@@ -157,6 +157,6 @@ class _Reader:
 
     def encode(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> FloatArray:
         """Encode texts into the mean of their states, scaled to length 1; see `TextReader`."""
-        tokens = [encoding.ids for encoding in self.folder.tokenizer.encode_batch_fast(list(texts))]
-        cut = [ids if len(ids) <= self.window else [*ids[: self.window - 1], ids[-1]] for ids in tokens]
-        return self.model.pooled(cut, self.folder.config["architecture"]["hidden"], progress=progress)
+        encodings = self.folder.tokenizer.encode_batch_fast(list(texts))
+        ids = [cut(encoding.ids, self.window) for encoding in encodings]
+        return self.model.pooled(ids, self.folder.config["architecture"]["hidden"], progress=progress)

@@ -15,7 +15,16 @@ def cut_query(ids: Sequence[int], window: int) -> list[int]:
     :param window: tokens the model reads at once.
     :return: at most half the window, the closing token kept.
     """
-    limit = window // 2
+    return cut(ids, window // 2)
+
+
+def cut(ids: Sequence[int], limit: int) -> list[int]:
+    """Keep the first token ids of a text, and the closing one.
+
+    :param ids: token ids, special tokens included.
+    :param limit: how many at most.
+    :return: that many, or all where they are no more.
+    """
     return list(ids) if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
 
 

@@ -15,7 +15,7 @@ from retriever.encoder import StaticEncoder
 from retriever.errors import DuplicateIdError, RetrieverError
 from retriever.ingest.splitting import Splitter
 from retriever.store.content_id import content_id
-from retriever.store.records import StoredDocument
+from retriever.store.records import Span, StoredDocument
 
 FloatArray = NDArray[np.float32]
 
@@ -67,6 +67,39 @@ class Prepared:
         )
 
 
+class PassageSplitter:
+    """Splits texts that are longer than a passage, as the encoder counts them; safe to use from any thread.
+
+    :param encoder: counts the tokens.
+    :param passage_tokens: longest passage in tokens; None never splits.
+    :param overlap: greatest number of tokens that neighbouring passages share.
+    """
+
+    def __init__(self, encoder: StaticEncoder, *, passage_tokens: int | None, overlap: int) -> None:
+        self._encoder = encoder
+        self._limit = passage_tokens
+        self._splitter = Splitter(
+            encoder.tokenizer,
+            passage_tokens=passage_tokens,
+            overlap=overlap,
+            count=lambda text: int(encoder.count_tokens([text])[0]),
+        )
+
+    def spans(self, texts: Sequence[str]) -> dict[int, tuple[Span, ...]]:
+        """Return the passages of the texts that are longer than one, by the text's place."""
+        limit = self._limit
+        if limit is None:
+            return {}
+        # A token has at least one character, so most texts need no counting.
+        long = [place for place, text in enumerate(texts) if len(text) > limit]
+        counts = self._encoder.count_tokens([texts[place] for place in long]).tolist()
+        return {
+            place: tuple(self._splitter.spans(texts[place], count))
+            for place, count in zip(long, counts, strict=True)
+            if count > limit
+        }
+
+
 class Preparation:
     """Makes batches ready; safe to use from any thread.
 
@@ -84,11 +117,8 @@ class Preparation:
         self._config = config
         self._encoder = encoder
         self._stem = stem
-        self._splitter = Splitter(
-            encoder.tokenizer,
-            passage_tokens=config.passage_tokens,
-            overlap=config.passage_overlap,
-            count=lambda text: int(encoder.count_tokens([text])[0]),
+        self._splitter = PassageSplitter(
+            encoder, passage_tokens=config.passage_tokens, overlap=config.passage_overlap
         )
 
     def prepare(self, documents: Sequence[StoredDocument], *, given: int) -> Prepared:
@@ -104,17 +134,9 @@ class Preparation:
 
     def _split(self, documents: Sequence[StoredDocument]) -> list[StoredDocument]:
         """Give every document its passages."""
-        limit = self._config.passage_tokens
-        # A token has at least one character, so most texts need no counting.
-        long = [i for i, doc in enumerate(documents) if limit is not None and len(doc.text) > limit]
-        counts = dict(
-            zip(long, self._encoder.count_tokens([documents[i].text for i in long]).tolist(), strict=True)
-        )
         split = list(documents)
-        for i in long:
-            if limit is not None and counts[i] > limit:
-                spans = tuple(self._splitter.spans(split[i].text, counts[i]))
-                split[i] = split[i]._replace(spans=spans)
+        for place, spans in self._splitter.spans([document.text for document in documents]).items():
+            split[place] = split[place]._replace(spans=spans)
         return split
 
 

@@ -38,9 +38,10 @@ def main() -> None:
     for name in options.sets:
         results[name] = found = _measured(options.data / name, encoder, teacher)
         console.print(name, found)
+    rows = list(results.values())
     results["mean"] = {
-        when: {key: float(np.mean([row[when][key] for row in results.values()])) for key in measures}
-        for when, measures in ((when, next(iter(results.values()))[when]) for when in ("before", "after"))
+        when: {key: float(np.mean([row[when][key] for row in rows])) for key in rows[0][when]}
+        for when in ("before", "after")
     }
     console.print("mean", results["mean"])
     if options.json:

@@ -7,7 +7,6 @@ from distillation.adaptation import adapt
 from distillation.held_back import hold_back, own_pairs
 from distillation.tables import token_rows, with_rows
 from distillation.teacher import Teacher
-from distillation.whitening import whitening
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError
 from retriever.types import Document
@@ -29,7 +28,7 @@ def corpus(count=120, seed=0):
 
 
 def muddled():
-    """A table whose vectors all point one way: what whitening is for."""
+    """A table whose vectors all point one way: what training is to mend."""
     table = token_rows(encoder())
     return with_rows(encoder(), table + 4 * np.ones(table.shape[1], dtype=np.float32))
 
@@ -157,13 +156,6 @@ def test_titles_headings_and_sentences_make_pairs():
     found = {(pair.source, pair.query) for pair in own_pairs([Document("1", text, title="Guide")], seed=0)}
     assert {("title", "Guide"), ("heading", "Install"), ("heading", "Use")} <= found
     assert any(source == "cloze" for source, _ in found)
-
-
-def test_half_strength_whitens_and_none_changes_nothing():
-    vectors = np.random.default_rng(0).standard_normal((500, 4)) * [1, 2, 3, 4]
-    whole = vectors.astype(np.float32) @ whitening(vectors.astype(np.float32), 0.5)
-    np.testing.assert_allclose(np.cov(whole.T), np.eye(4), atol=0.02)
-    np.testing.assert_allclose(whitening(vectors.astype(np.float32), 0.0), np.eye(4), atol=1e-5)
 
 
 @pytest.fixture
