@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +12,6 @@ import typer
 from retriever.config import BUNDLED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from retriever.types import Document
 
 _Out = Annotated[
@@ -58,9 +55,9 @@ def distill(
     _require_torch()
     _check_out(out)
     import distillation
-    from retriever.cli.console import print_json, say
+    from retriever.cli.console import counted, print_json, say
 
-    with _bar(f"distilling {teacher}") as progress:
+    with counted(f"distilling {teacher}") as progress:
         encoder = distillation.distill(
             teacher,
             dimensions=dimensions,
@@ -113,7 +110,7 @@ def adapt(
     _require_torch()
     _check_out(out)
     import distillation
-    from retriever.cli.console import print_json, say
+    from retriever.cli.console import print_json, say, stages
     from retriever.encoder import StaticEncoder
     from retriever.loading import load_named_reranker
 
@@ -123,7 +120,7 @@ def adapt(
         teacher if teacher else None if reranker == "none" else load_named_reranker(reranker or BUNDLED)
     )
     documents, start = _documents(directory)
-    with _stages() as progress:
+    with stages() as progress:
         result = distillation.adapt(
             StaticEncoder.load(encoder or start), documents, teacher=learnt_from, progress=progress
         )
@@ -198,52 +195,3 @@ def _require_torch() -> None:
         raise MissingExtraError(
             f"{', '.join(missing)} not installed; run: pip install 'two-stage-retriever[distill]'"
         )
-
-
-@contextmanager
-def _bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal, and nothing elsewhere."""
-    from rich.progress import Progress
-
-    from retriever.cli.console import messages
-
-    with Progress(console=messages, transient=True, disable=not messages.is_terminal) as progress:
-        task = progress.add_task(description, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-@contextmanager
-def _stages() -> Iterator[Callable[[str, int, int], None]]:
-    """Show what is being done with a bar on a terminal, and each stage once elsewhere."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    from retriever.cli.console import messages, say
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
-        task = progress.add_task("", total=None)
-        stage = ""
-
-        def moved(what: str, done: int, total: int) -> None:
-            nonlocal stage
-            if what != stage:
-                stage = what
-                progress.reset(task)
-                if not messages.is_terminal:
-                    say(what)
-            progress.update(task, description=what, completed=done, total=total or None)
-
-        yield moved

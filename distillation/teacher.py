@@ -19,11 +19,14 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from retriever.errors import InvalidInputError, MissingExtraError, ModelError, ModelNotFoundError
+from rerank.hub import model_folder
+from retriever.errors import InvalidInputError, MissingExtraError, ModelError
 
 Pooling = Literal["mean", "first", "last"]
 TOKENS_PER_BATCH = 8192  # keeps activations in cache; longer batches were not faster
 Progress = Callable[[int], None]
+_HUB_FILES = ("*.json", "*.safetensors", "*/config.json")
+_OWNER = "sentence-transformers"  # of names that give none, as that library has it
 
 
 @cache
@@ -166,22 +169,10 @@ def equal_length_batches(
 
 def _local_folder(name_or_path: str | Path) -> Path:
     """Return the model's folder, downloading it if it is a hub id."""
-    path = Path(name_or_path)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(f"{path} has no config.json: it is not a transformers model folder")
-        return path
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(str(name_or_path), allow_patterns=["*.json", "*.safetensors", "*/config.json"])
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelNotFoundError(
-            f"no teacher {name_or_path!s}: neither a folder nor a model that the hub gives ({error})"
-        ) from error
+    folder = model_folder(name_or_path, _HUB_FILES, called="teacher", owner=_OWNER)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} has no config.json: it is not a transformers model folder")
+    return folder
 
 
 def _tokenizer(folder: Path) -> Tokenizer:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from eval.cli.console import bar, messages, out, write_json
+from eval.cli.console import counted, messages, out, write_json
 from eval.datasets import load_beir
 from eval.evaluation import evaluate
 from retriever import Retriever
@@ -125,7 +125,7 @@ def _measure(folder: Path, *, rerank: bool, queries: int | None) -> dict[str, An
     dataset = load_beir(folder)
     if queries is not None:
         dataset = dataset.sample(queries)
-    with Retriever.from_corpus(dataset.documents or ()) as retriever, bar(folder.name) as progress:
+    with Retriever.from_corpus(dataset.documents or ()) as retriever, counted(folder.name) as progress:
         return evaluate(dataset, retriever, rerank=rerank, progress=progress).to_dict()
 
 

@@ -13,20 +13,19 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from distillation import FittingConfig, Pair, TeacherVectors, TrainingConfig, distill, fit, quantize, train
 from distillation.cache import TeacherCache
 from distillation.recipes.mixture import HELD_OUT, load_mixture, proportions
 from distillation.teacher import Teacher
 from distillation.whitening import rotate, whiten
+from retriever.cli.console import counted
 
 DIMENSIONS = 512
 START_DIMENSIONS = 256
@@ -64,14 +63,14 @@ def main() -> None:
     everything = load_mixture(options.data)
     pairs = [pair for pair in everything if pair.source not in HELD_OUT]
     teacher = Teacher(options.teacher, max_length=TEACHER_LENGTH)
-    with _bar("distil") as moved:
+    with counted("distil") as moved:
         encoder = distill(options.teacher, dimensions=START_DIMENSIONS, progress=moved)
-    with _bar("teacher vectors") as moved:
+    with counted("teacher vectors") as moved:
         cache = _filled_cache(teacher, everything, options.cache, moved)
     vectors = _teacher_vectors(cache, pairs)
     texts = [pair.query for pair in pairs] + [pair.positive for pair in pairs]
     both = np.concatenate([vectors.queries, vectors.passages])
-    with _bar("fit") as moved:
+    with counted("fit") as moved:
         encoder = fit(
             encoder,
             texts,
@@ -81,7 +80,7 @@ def main() -> None:
             progress=lambda done, total, _: moved(done, total),
         )
     for name, stage, config in (("train", pairs, TRAINING), ("finish", everything, FINISHING)):
-        with _bar(name) as moved:
+        with counted(name) as moved:
             encoder = train(
                 encoder,
                 stage,
@@ -132,15 +131,6 @@ def _teacher_vectors(cache: TeacherCache, pairs: Sequence[Pair]) -> TeacherVecto
         vectors[cache.rows([pair.query for pair in pairs])],
         vectors[cache.rows([pair.positive for pair in pairs])],
     )
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal, and nothing elsewhere."""
-    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_console, disable=not _console.is_terminal) as progress:
-        task = progress.add_task(name, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 if __name__ == "__main__":

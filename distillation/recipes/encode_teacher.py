@@ -11,11 +11,11 @@ import argparse
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from distillation.cache import TeacherCache
 from distillation.recipes.mixture import load_mixture
 from distillation.teacher import Teacher
+from retriever.cli.console import counted
 
 
 def main() -> None:
@@ -34,17 +34,16 @@ def main() -> None:
         text for pair in load_mixture(options.data)[: options.pairs] for text in (pair.query, pair.positive)
     ]
     end = time.monotonic() + 60 * options.minutes
-    columns = (TextColumn("teacher vectors"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("encode", total=len(texts))
-        missing = cache.fill(
-            teacher,
-            texts,
-            until=lambda: time.monotonic() > end,
-            progress=lambda done: bar.advance(task, done),
-        )
-    console.print(f"{len(cache):,} vectors in {cache.folder}, {missing:,} texts missing")
+    done = 0
+
+    def finished(count: int) -> None:
+        nonlocal done
+        done += count
+        moved(done, len(texts))
+
+    with counted("teacher vectors") as moved:
+        missing = cache.fill(teacher, texts, until=lambda: time.monotonic() > end, progress=finished)
+    Console().print(f"{len(cache):,} vectors in {cache.folder}, {missing:,} texts missing")
 
 
 if __name__ == "__main__":

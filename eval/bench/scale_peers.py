@@ -12,6 +12,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,15 @@ def build_and_search(size: int, folder: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as table:
         StaticEncoder.load().quantize("float32").save(table)
         model = StaticModel.from_pretrained(table)
-    texts = [f"{one['title']} {one['text']}".strip() for one in documents(size)]
+    stream = documents(size)
+    first = next(stream)  # reading and cutting the source is not what is measured, as in `eval.bench.scale`
     stemmer = Stemmer.Stemmer("english")
 
     def tokens(some: Sequence[str]) -> Any:
         return bm25s.tokenize(list(some), stopwords="en", stemmer=stemmer, show_progress=False)
 
     started = time.perf_counter()
+    texts = [f"{one['title']} {one['text']}".strip() for one in chain([first], stream)]
     vectors = np.ascontiguousarray(model.encode(texts), dtype=np.float32)
     faiss.normalize_L2(vectors)
     index = faiss.IndexFlatIP(vectors.shape[1])

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from eval.cli.console import bar, out, print_json, write_json
+from eval.cli.console import counted, out, print_json, write_json
 from eval.datasets import Dataset
 from eval.evaluation import Evaluation
 from eval.evaluation import evaluate as run_evaluation
@@ -83,7 +83,7 @@ def evaluate(
                 "--encoder, --dimensions and --fusion belong to building; an existing collection keeps "
                 "its own. Leave them out, or compare settings with: retriever tradeoff"
             )
-        with retriever, bar("asking") as progress:
+        with retriever, counted("asking") as progress:
             evaluation = run_evaluation(
                 judged, retriever, depth=depth, rerank=reranker != "none", progress=progress
             )
@@ -101,12 +101,12 @@ def evaluate(
 def _build_and_evaluate(judged: Dataset, config: RetrieverConfig, depth: int | None) -> Evaluation:
     """Index the data set's documents in memory, then ask."""
     started = perf_counter()
-    with bar("indexing") as progress:
+    with counted("indexing") as progress:
         built = Retriever.from_corpus(
             judged.documents or (), config=config, progress=lambda done, total: progress(done, total or done)
         )
     seconds = perf_counter() - started
-    with built, bar("asking") as progress:
+    with built, counted("asking") as progress:
         return replace(run_evaluation(judged, built, depth=depth, progress=progress), index_seconds=seconds)
 
 

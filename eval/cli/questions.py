@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from eval.cli.console import bar, out, print_json, write_json
+from eval.cli.console import counted, out, print_json, write_json
 from eval.cli.evaluate import JsonOption
 from eval.datasets import write_beir
 from eval.questions import CAVEAT, Kind, make_questions
@@ -34,7 +34,7 @@ def questions(
     Each is taken out of the text that answers it. Give the folder to eval or tradeoff.
     """
     chosen = tuple(_kind(name.strip()) for name in kinds.split(",") if name.strip())
-    with bar("reading") as progress:
+    with counted("reading") as progress:
         documents = []
         for done, document in enumerate(_documents(source), 1):
             documents.append(document)
@@ -53,9 +53,9 @@ def questions(
     if json:
         print_json(summary)
         return
-    counted = ", ".join(f"{count} {kind}s" for kind, count in made.kinds.items())
+    by_kind = ", ".join(f"{count} {kind}s" for kind, count in made.kinds.items())
     out.print(
-        f"{len(made.dataset.queries)} questions ({counted}) from {len(documents):,} documents.",
+        f"{len(made.dataset.queries)} questions ({by_kind}) from {len(documents):,} documents.",
         highlight=False,
     )
     out.print(CAVEAT, style="dim", highlight=False)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from eval.attribution import Attribution, LostQuery
-from eval.cli.console import bar, out, print_json, write_json
+from eval.cli.console import counted, out, print_json, write_json
 from eval.cli.evaluate import (
     DatasetArgument,
     EncoderOption,
@@ -160,7 +160,7 @@ class _bars:  # noqa: N801 - used like a function
         if phase != self._phase:
             self._stack.close()
             self._phase = phase
-            self._update = self._stack.enter_context(bar(phase))
+            self._update = self._stack.enter_context(counted(phase))
         self._update(done, total)
 
 

@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from rerank.parts import pad
 from rerank.train.lists import RankingList
 
 TOKENS_PER_CHUNK = 8192  # keeps a chunk's activations near the caches; larger was not faster
@@ -79,7 +80,7 @@ class Collator:
         number = np.concatenate([np.arange(len(one.passages)) for one in lists])
         chunks, order = [], []
         for rows in _by_length([len(ids) for ids in passages]):
-            ids, mask = _pad([passages[row] for row in rows])
+            ids, mask = map(torch.from_numpy, pad([passages[row] for row in rows]))
             chunks.append(Chunk(ids, mask, torch.from_numpy(owner[rows])))
             order.append(owner[rows] * width + number[rows])
         labels = np.zeros((len(lists), width), np.float32)
@@ -89,7 +90,7 @@ class Collator:
             labels[row, : len(one.labels)] = one.labels
             present[row, : len(one.labels)] = True
             teacher[row, : len(one.labels)] = self._blend(one)
-        query_ids, query_mask = _pad(queries)
+        query_ids, query_mask = map(torch.from_numpy, pad(queries))
         taught = torch.tensor([bool(one.teachers) for one in lists])
         return Batch(
             query_ids,
@@ -134,14 +135,3 @@ def _by_length(lengths: Sequence[int]) -> list[list[int]]:
             chunks.append([])
         chunks[-1].append(row)
     return chunks
-
-
-def _pad(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Token ids and mask, padded with 0 at the end."""
-    length = max(map(len, sequences))
-    ids = torch.zeros((len(sequences), length), dtype=torch.int64)
-    mask = torch.zeros((len(sequences), length))
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence)] = torch.tensor(sequence)
-        mask[row, : len(sequence)] = 1.0
-    return ids, mask

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,17 +64,58 @@ def bar(description: str, total: int | None) -> Iterator[Bar]:
     :param total: how many documents there are; None where nobody knows.
     :return: the bar, to be moved.
     """
-    columns = (
+    with _progress(_RateColumn()) as progress:
+        yield Bar(progress, progress.add_task(description, total=total))
+
+
+@contextmanager
+def counted(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how much is done and the time left; nothing where the output is no terminal.
+
+    :param description: what is being done.
+    :return: a callback for the number done and of all.
+    """
+    with _progress() as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, int, int], None]]:
+    """Show one stage after the other with a bar; where the output is no terminal, the name of each.
+
+    :return: a callback for the stage, the number done in it and of all, 0 where nobody knows.
+    """
+    with _progress() as progress:
+        task = progress.add_task("", total=None)
+        current = ""
+
+        def moved(stage: str, done: int, total: int) -> None:
+            nonlocal current
+            if stage != current:
+                current = stage
+                progress.reset(task)
+                if not messages.is_terminal:
+                    say(stage)
+            progress.update(task, description=stage, completed=done, total=total or None)
+
+        yield moved
+
+
+def _progress(*more: ProgressColumn) -> Progress:
+    """Return a bar that is gone when it is done; nothing where the output is no terminal."""
+    return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        _RateColumn(),
+        *more,
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        console=messages,
+        transient=True,
+        disable=not messages.is_terminal,
     )
-    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
-        yield Bar(progress, progress.add_task(description, total=total))
 
 
 def say(text: str) -> None:

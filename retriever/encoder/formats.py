@@ -23,7 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tokenizers import Tokenizer
 
-from retriever.errors import ModelError, ModelNotFoundError
+from rerank.hub import model_folder
+from retriever.errors import ModelError
 
 DEFAULT_MAX_LENGTH = 512  # what model2vec assumes where the folder does not say
 _LAYOUTS = (  # config, folder of the table, tensor; in the order model2vec tries them
@@ -74,24 +75,7 @@ def resolve_folder(path_or_hub_id: str | Path) -> Path:
     :return: the folder.
     :raises ModelNotFoundError: if it is neither.
     """
-    folder = Path(path_or_hub_id)
-    if folder.is_dir():
-        return folder
-    name = str(path_or_hub_id)
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise ModelNotFoundError(
-            f"no model folder at {name!r}: give an existing folder or a hub id 'owner/name'"
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelNotFoundError(
-            f"{name!r} is neither a folder nor a model that the hub gives: {error}; "
-            "check the name and the connection, or download the folder and give its path"
-        ) from error
+    return model_folder(path_or_hub_id, _HUB_FILES, called="encoder")
 
 
 def read_model(folder: Path) -> ModelParts:

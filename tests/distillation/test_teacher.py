@@ -77,7 +77,7 @@ def test_pooling_reads_the_mask():
 def test_bad_teachers_are_named(tmp_path, folder):
     with pytest.raises(ModelError, match="no config.json"):
         Teacher(tmp_path)
-    with pytest.raises(ModelNotFoundError, match="no teacher not//a//model"):
+    with pytest.raises(ModelNotFoundError, match="no teacher at .not//a//model"):
         Teacher("not//a//model")
     with pytest.raises(InvalidInputError, match="'max' is unknown"):
         Teacher(folder, pooling="max")
