@@ -2,6 +2,8 @@
 
 python -m rerank.recipes.export --training WORK/accurate --encoder all-MiniLM-L6-v2
     --lists lists.jsonl.gz --out retriever/models/reranker
+
+`--again retriever/models/reranker` writes what was exported before anew, weights and ranges as they were.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from tokenizers import Tokenizer
 
 from rerank.train.checkpoint import read_checkpoint
 from rerank.train.export import export, trim_positions, trim_vocabulary
+from rerank.train.graph import Range
 from rerank.train.lists import read_lists
 from rerank.train.model import Architecture, CrossEncoderModel
+from rerank.train.start import from_reranker, ranges_of
 
 WINDOW = 256
 POSITIONS = 384  # half as many again, for those who want a wider window
@@ -43,15 +47,19 @@ def readable_rows(tokenizer: Tokenizer) -> set[int]:
     }
 
 
-def _model(training: Path | None, encoder: Path) -> tuple[CrossEncoderModel, int]:
-    """The trained model and its step; without a training the encoder, its comparison silent."""
-    if training is None:
+def _model(options: argparse.Namespace) -> tuple[CrossEncoderModel, Tokenizer, int, dict[str, Range]]:
+    """The model, its tokenizer, the step it was trained to and the ranges that are known."""
+    if options.again is not None:
+        config = json.loads((options.again / "config.json").read_text(encoding="utf-8"))
+        return *from_reranker(options.again), int(config["training_step"]), ranges_of(options.again)
+    tokenizer = Tokenizer.from_file(str(options.encoder / "tokenizer.json"))
+    if options.training is None:  # its comparison silent
         torch.manual_seed(0)
-        return CrossEncoderModel.from_encoder(encoder), 0
-    weights, average, state = read_checkpoint(training)
+        return CrossEncoderModel.from_encoder(options.encoder), tokenizer, 0, {}
+    weights, average, state = read_checkpoint(options.training)
     model = CrossEncoderModel(Architecture(**state["architecture"]))
     model.load_state_dict(weights | average)
-    return model, int(state["step"])
+    return model, tokenizer, int(state["step"]), {}
 
 
 def main() -> None:
@@ -60,22 +68,28 @@ def main() -> None:
     parser.add_argument(
         "--training", type=Path, help="folder of the training; none exports the encoder as it is"
     )
-    parser.add_argument("--encoder", type=Path, required=True, help="its tokenizer is the model's")
+    parser.add_argument(
+        "--again", type=Path, help="folder of a reranker that was exported before, instead of a training"
+    )
+    parser.add_argument("--encoder", type=Path, help="its tokenizer is the model's; not needed with --again")
     parser.add_argument(
         "--lists", type=Path, required=True, help="training text, for the activations' ranges"
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--float32", action="store_true", help="write the float32 graph too")
     options = parser.parse_args()
-    model, step = _model(options.training, options.encoder)
-    tokenizer = Tokenizer.from_file(str(options.encoder / "tokenizer.json"))
+    if options.again is None and options.encoder is None:
+        parser.error("give --encoder, or --again for a reranker that was exported before")
+    model, tokenizer, step, ranges = _model(options)
     tokenizer.no_padding()
     tokenizer.no_truncation()
     model, tokenizer = trim_vocabulary(trim_positions(model, POSITIONS), tokenizer, readable_rows(tokenizer))
     mined = (one for one in read_lists(options.lists) if one.teachers)  # passages as long as people's
     lists = list(islice(mined, 200))
     settings = {"window": WINDOW, "num_labels": 1, "training_step": step}
-    parity = export(model, tokenizer, lists, options.out, settings=settings, float32=options.float32)
+    parity = export(
+        model, tokenizer, lists, options.out, settings=settings, ranges=ranges, float32=options.float32
+    )
     print(json.dumps(asdict(parity)))  # noqa: T201 -- the recipe's report
 
 

@@ -43,7 +43,7 @@ def compare(
         normed = _norm(writer, states, f"{place}.other_norm")
         states = op("Add", states, _attention(writer, normed, passage, passage_tokens, f"{place}.other"))
         inner = _gelu(writer, _norm(writer, states, f"{place}.inner_norm"), f"{place}.up")
-        states = op("Add", states, writer.linear(inner, f"{place}.down"))
+        states = op("Add", states, writer.product(inner, f"{place}.down"))
     states = _norm(writer, states, "comparison.norm")
     first = op("Gather", states, writer.const("first", np.int64(0)), axis=1)
     pooled = op("Concat", writer.mean(states, query_mask), first, axis=-1)
@@ -53,13 +53,13 @@ def compare(
 
 def _attention(writer: GraphWriter, states: str, other: str, mask: str, place: str) -> str:
     """From states to other, whose mask tells the tokens."""
-    query = writer.linear(states, f"{place}.query")
-    key, value = (writer.linear(other, f"{place}.{part}") for part in ("key", "value"))
+    query = writer.product(states, f"{place}.query")
+    key, value = (writer.product(other, f"{place}.{part}") for part in ("key", "value"))
     mixed = writer.op(
         "MultiHeadAttention", query, key, value, "", mask,
         domain=CONTRIB, num_heads=HEADS, mask_filter_value=MASKED,
     )  # fmt: skip
-    return writer.linear(mixed, f"{place}.out")
+    return writer.product(mixed, f"{place}.out")
 
 
 def _norm(writer: GraphWriter, states: str, name: str) -> str:
@@ -70,5 +70,5 @@ def _norm(writer: GraphWriter, states: str, name: str) -> str:
 
 def _gelu(writer: GraphWriter, states: str, name: str) -> str:
     """A linear layer and its activation."""
-    product = writer.linear(states, name, biased=False)
+    product = writer.product(states, name, biased=False)
     return writer.op("FastGelu", product, writer.weight(f"{name}.bias"), domain=CONTRIB)

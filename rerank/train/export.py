@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from rerank.folder import GRAPHS, LATE_CROSSING, SCORER
 from rerank.late_crossing import LateCrossingModel
 from rerank.parts import Part
 from rerank.train.batches import Batch, Collator
-from rerank.train.graph import Range, write_graphs
+from rerank.train.graph import QUANTIZED, Range, write_graphs
 from rerank.train.lists import RankingList
 from rerank.train.model import CrossEncoderModel
 
@@ -53,6 +53,7 @@ def export(
     folder: Path,
     *,
     settings: dict[str, Any],
+    ranges: Mapping[str, Range] | None = None,
     float32: bool = False,
 ) -> Parity:
     """Write a reranker folder.
@@ -62,6 +63,7 @@ def export(
     :param lists: training text: ranges of the activations are measured on it, and parity is checked on it.
     :param folder: gets model.onnx, scorer.onnx, tokenizer.json and config.json; other files in it stay.
     :param settings: goes into config.json beside what the runtime needs.
+    :param ranges: of products' inputs as far as they are known; the others are measured.
     :param float32: write the float32 graphs, to compare with.
     :return: the parity measured.
     :raises MissingExtraError: if onnx is not installed.
@@ -76,9 +78,9 @@ def export(
     some = list(lists[:CALIBRATION_LISTS])
     batches = [collate(some[start : start + 8]) for start in range(0, len(some), 8)]
     weights = {name: value.detach().numpy() for name, value in model.state_dict().items()}
-    ranges = measure_ranges(model, batches)
+    spans = measure_ranges(model, batches) | dict(ranges or {})
     shape = model.shape.to_dict()
-    plain, small = write_graphs(weights, shape), write_graphs(weights, shape, ranges)
+    plain, small = write_graphs(weights, shape), write_graphs(weights, shape, spans)
     parity = _parity(model, batches[:2], plain, small)
     if parity.float_error > FLOAT_TOLERANCE or parity.correlation < LEAST_CORRELATION:
         raise ModelError(f"the exported graph does not score as the trained model does: {parity}")
@@ -93,7 +95,7 @@ def export(
 
 
 def measure_ranges(model: CrossEncoderModel, batches: Sequence[Batch]) -> dict[str, Range]:
-    """Find what the input of every matrix product of the layers spans.
+    """Find what the input of every product of `QUANTIZED` spans.
 
     :param model: in float32.
     :param batches: text to measure on.
@@ -111,11 +113,8 @@ def measure_ranges(model: CrossEncoderModel, batches: Sequence[Batch]) -> dict[s
 
         return hook
 
-    hooks = []
-    for number, layer in enumerate(model.layers):
-        for product in ("attention_in", "attention_out", "up", "down"):
-            watched = getattr(layer, product)
-            hooks.append(watched.register_forward_pre_hook(watch(f"layers.{number}.{product}")))
+    products = [(name, module) for name, module in model.named_modules() if QUANTIZED.fullmatch(name)]
+    hooks = [module.register_forward_pre_hook(watch(name)) for name, module in products]
     with torch.no_grad():
         for batch in batches:
             _torch_logits(model, batch)

@@ -11,6 +11,7 @@ stands beside an Add because onnxruntime's fused SkipLayerNormalization takes fi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,11 @@ Array = NDArray[Any]
 OPSET = 17
 NORM_EPS = 1e-12  # BERT's
 STEPS = 127.0  # levels on each side of zero in 8 signed bits
+# Products whose input is quantized, too: those that every token of a passage goes through. The comparison's
+# others have few rows, and what they say of minimal pairs suffers.
+QUANTIZED = re.compile(
+    r"layers\.\d+\.(attention_in|attention_out|up|down)|comparison\.(view|.*\.other\.(key|value))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ class GraphWriter:
     ranges: Mapping[str, Range] | None
     nodes: list[Any] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
+    quantized: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     count: int = 0
 
     def reader(self) -> Any:
@@ -82,7 +89,7 @@ class GraphWriter:
             after.append(states)
         compared = self.shape["compared"]
         middle = self.op("Concat", *after[compared - 1 : compared + 1], axis=-1)
-        self.op("Concat", states, self.linear(middle, "comparison.view"), axis=-1)
+        self.op("Concat", states, self.product(middle, "comparison.view"), axis=-1)
         self.nodes[-1].output[0] = "states"
         width = self.shape["hidden"] + self.shape["view"]
         return self._model("reader", {"ids": ("texts", "length")}, {"states": ("texts", "length", width)})
@@ -155,16 +162,6 @@ class GraphWriter:
         """Add an axis as the constant that operators take it as."""
         return self.const(name, np.array([axis], np.int64))
 
-    def linear(self, states: str, name: str, *, biased: bool = True) -> str:
-        """States times a matrix stored in 8 bits and used in 32: it is small, its input of no known range."""
-        matrix = self.weights[f"{name}.weight"].T.astype(np.float32)
-        if self.ranges is None:
-            stored = self.const(f"{name}.matrix", matrix)
-        else:
-            stored = self.op("DequantizeLinear", *self._quantized(name, matrix), axis=1)
-        product = self.op("MatMul", states, stored)
-        return self.op("Add", product, self.weight(f"{name}.bias")) if biased else product
-
     def _embed(self, ids: str) -> str:
         """Word and position embeddings, normalised; words in 8 bits, a scale a row, in the 8-bit graph."""
         table = self.weights["words.weight"].astype(np.float32)
@@ -192,29 +189,19 @@ class GraphWriter:
         """One transformer layer."""
         mixed = self._attention(states, place)
         states = self._add_norm(
-            self._product(mixed, f"{place}.attention_out"), states, f"{place}.attention_norm"
+            self.product(mixed, f"{place}.attention_out"), states, f"{place}.attention_norm"
         )
-        inner = self._product(states, f"{place}.up", biased=False)
+        inner = self.product(states, f"{place}.up", biased=False)
         inner = self.op("FastGelu", inner, self.weight(f"{place}.up.bias"), domain=CONTRIB)
-        return self._add_norm(self._product(inner, f"{place}.down"), states, f"{place}.norm")
+        return self._add_norm(self.product(inner, f"{place}.down"), states, f"{place}.norm")
 
     def _attention(self, states: str, place: str) -> str:
         """Self-attention by onnxruntime's fused kernel; the three products before it share their input."""
-        name = f"{place}.attention_in"
-        prepared = self._quantize(states, name) if self.ranges is not None else None
-        query, key, value = (self._product(states, name, part, prepared) for part in range(3))
+        query, key, value = (self.product(states, f"{place}.attention_in", part) for part in range(3))
         heads = self.shape["heads"]
         return self.op("MultiHeadAttention", query, key, value, domain=CONTRIB, num_heads=heads)
 
-    def _product(
-        self,
-        states: str,
-        name: str,
-        part: int | None = None,
-        prepared: tuple[str, str, str] | None = None,
-        *,
-        biased: bool = True,
-    ) -> str:
+    def product(self, states: str, name: str, part: int | None = None, *, biased: bool = True) -> str:
         """States times a matrix or one third of it, plus its bias."""
         matrix = self.weights[f"{name}.weight"].T.astype(np.float32)
         bias = self.weights[f"{name}.bias"].astype(np.float32)
@@ -223,21 +210,26 @@ class GraphWriter:
             matrix, bias, stored = matrix[:, columns], bias[columns], f"{name}.{part}"
         else:
             stored = name
+        if self.ranges is not None and name in self.ranges:
+            steps, scale = self._quantized(stored, matrix)
+            quantized, span_scale, span_zero = self._quantize(states, self.ranges[name], name)
+            inputs = [quantized, steps, span_scale, scale, span_zero]
+            if biased:
+                inputs += ["", self.const(f"{stored}.bias", bias)]
+            return self.op("MatMulIntegerToFloat", *inputs, domain=CONTRIB)
         if self.ranges is None:
-            product = self.op("MatMul", states, self.const(f"{stored}.matrix", matrix))
-            return self.op("Add", product, self.const(f"{stored}.bias", bias)) if biased else product
-        steps, scale = self._quantized(stored, matrix)
-        quantized, span_scale, span_zero = prepared or self._quantize(states, name)
-        inputs = [quantized, steps, span_scale, scale, span_zero]
-        if biased:
-            inputs += ["", self.const(f"{stored}.bias", bias)]
-        return self.op("MatMulIntegerToFloat", *inputs, domain=CONTRIB)
+            used = self.const(f"{stored}.matrix", matrix)
+        else:  # stored in 8 bits and used in 32: small, and exact where little is to be multiplied
+            used = self.op("DequantizeLinear", *self._quantized(stored, matrix), axis=1)
+        product = self.op("MatMul", states, used)
+        return self.op("Add", product, self.const(f"{stored}.bias", bias)) if biased else product
 
-    def _quantize(self, states: str, name: str) -> tuple[str, str, str]:
-        """States in 8 bits, with their scale and zero."""
-        span = (self.ranges or {})[name]
-        scale, zero = self.const(f"{name}.span", span.scale()), self.const(f"{name}.zero", span.zero())
-        return self.op("QuantizeLinear", states, scale, zero), scale, zero
+    def _quantize(self, states: str, span: Range, name: str) -> tuple[str, str, str]:
+        """States in 8 bits, with their scale and zero: once, however many products share them."""
+        if states not in self.quantized:
+            scale, zero = self.const(f"{name}.span", span.scale()), self.const(f"{name}.zero", span.zero())
+            self.quantized[states] = self.op("QuantizeLinear", states, scale, zero), scale, zero
+        return self.quantized[states]
 
     def _quantized(self, name: str, matrix: Array) -> tuple[str, str]:
         """A matrix in 8 bits with a scale for each column."""
@@ -258,8 +250,11 @@ class GraphWriter:
 
     def _similarity(self, query: str, passage: str) -> str:
         """Cosine of every query token and every passage token."""
-        turned = self.op("Transpose", self._unit(passage), perm=[0, 2, 1])
-        return self.op("MatMul", self._unit(query), turned)
+        turned, lengths = (
+            self.op("Transpose", part, perm=[0, 2, 1]) for part in (passage, self._length(passage))
+        )
+        # Passage tokens are scaled at the end: there are fewer products than numbers in their states.
+        return self.op("Div", self.op("MatMul", self._unit(query), turned), lengths)
 
     def _pooled(self, query: str, passage: str, query_mask: str, passage_mask: str) -> str:
         """Cosine of the mean states, scaled."""
@@ -279,13 +274,15 @@ class GraphWriter:
 
     def mean(self, states: str, mask: str) -> str:
         """Mean over the tokens that are not padding."""
-        one, last = self.axes("one", 1), self.axes("last", -1)
-        total = self.op(
-            "ReduceSum", self.op("Mul", states, self.op("Unsqueeze", mask, last)), one, keepdims=0
-        )
+        one = self.axes("one", 1)
+        total = self.op("Squeeze", self.op("MatMul", self.op("Unsqueeze", mask, one), states), one)
         return self.op("Div", total, self.op("ReduceSum", mask, one, keepdims=1))
 
     def _unit(self, states: str) -> str:
         """Rows scaled to length 1."""
+        return self.op("Div", states, self._length(states))
+
+    def _length(self, states: str) -> str:
+        """Length of each row, never 0."""
         length = self.op("ReduceL2", states, axes=[-1], keepdims=1)
-        return self.op("Div", states, self.op("Max", length, self.const("tiny", np.float32(1e-12))))
+        return self.op("Max", length, self.const("tiny", np.float32(1e-12)))

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from rerank.errors import InvalidInputError, MissingExtraError, ModelError
 from rerank.folder import LATE_CROSSING, read_folder
+from rerank.train.graph import Range
 from rerank.train.model import Architecture, CrossEncoderModel
 
 
@@ -53,19 +54,8 @@ def from_reranker(folder: Path) -> tuple[CrossEncoderModel, Tokenizer]:
     :raises MissingExtraError: if onnx is not installed.
     :raises ModelError: if the graph does not hold the model that the configuration says.
     """
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError as error:
-        raise MissingExtraError(
-            "reading a graph needs onnx: pip install 'two-stage-retriever[train]'"
-        ) from error
+    stored = _stored(folder)
     read = read_folder(folder)
-    stored = {
-        entry.name: numpy_helper.to_array(entry)
-        for path in (read.graph, read.scorer)
-        for entry in onnx.load(str(path)).graph.initializer
-    }
     model = CrossEncoderModel(Architecture(**read.config["architecture"]))
     state = {}
     for name, old in model.state_dict().items():
@@ -77,6 +67,39 @@ def from_reranker(folder: Path) -> tuple[CrossEncoderModel, Tokenizer]:
         state[name] = torch.from_numpy(np.array(value, dtype=np.float32)).reshape(old.shape)
     model.load_state_dict(state)
     return model, read.tokenizer
+
+
+def ranges_of(folder: Path) -> dict[str, Range]:
+    """Read the ranges of its products' inputs back out of a reranker's 8-bit graph.
+
+    :param folder: a reranker of this project.
+    :return: range by product's name; nothing of a float32 graph.
+    :raises MissingExtraError: if onnx is not installed.
+    """
+    stored = _stored(folder)
+    names = [name.removesuffix(".span") for name in stored if name.endswith(".span")]
+    found = {}
+    for name in names:
+        step, zero = float(stored[f"{name}.span"]), int(stored[f"{name}.zero"])
+        found[name] = Range(-zero * step, (255 - zero) * step)
+    return found
+
+
+def _stored(folder: Path) -> dict[str, NDArray[Any]]:
+    """What both graphs of a reranker hold, by name."""
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError as error:
+        raise MissingExtraError(
+            "reading a graph needs onnx: pip install 'two-stage-retriever[train]'"
+        ) from error
+    read = read_folder(folder)
+    return {
+        entry.name: numpy_helper.to_array(entry)
+        for path in (read.graph, read.scorer)
+        for entry in onnx.load(str(path)).graph.initializer
+    }
 
 
 def _tensor(stored: dict[str, NDArray[Any]], name: str) -> NDArray[Any] | None:

@@ -87,13 +87,13 @@ def reranker_folder(folder: Path, *, int8: bool = True, **config: object) -> Pat
     """Write a tiny reranker; needs onnx."""
     import onnx
 
-    from rerank.train.graph import Range, write_graphs
+    from rerank.train.graph import QUANTIZED, Range, write_graphs
 
     made, shape = weights()
     products = [
-        name.removesuffix(".weight") for name in made if name.startswith("layers") and "norm" not in name
+        name.removesuffix(".weight") for name in made if QUANTIZED.fullmatch(name.removesuffix(".weight"))
     ]
-    ranges = {name: Range(-4.0, 4.0) for name in products if not name.endswith(".bias")}
+    ranges = {name: Range(-4.0, 4.0) for name in products}
     folder.mkdir(parents=True, exist_ok=True)
     reader, scorer = write_graphs(made, shape, ranges if int8 else None)
     onnx.save(reader, folder / "model.onnx")

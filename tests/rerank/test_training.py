@@ -28,8 +28,8 @@ pytest.importorskip("onnx")
 
 from rerank.train import losses  # noqa: E402 -- after the check for torch
 from rerank.train.api import train  # noqa: E402
-from rerank.train.export import trim_vocabulary  # noqa: E402
-from rerank.train.start import from_reranker, spread_layers  # noqa: E402
+from rerank.train.export import export, trim_vocabulary  # noqa: E402
+from rerank.train.start import from_reranker, ranges_of, spread_layers  # noqa: E402
 from rerank.train.trainer import Settings, Trainer, list_ndcg  # noqa: E402
 
 
@@ -137,6 +137,22 @@ def test_weights_are_read_back_from_the_graph(tmp_path: Path) -> None:
             or value.numel() < 4
             or value.std() == 0
         )
+
+
+def test_what_was_exported_again_scores_as_it_did(tmp_path: Path) -> None:
+    before = reranker_folder(tmp_path / "before")
+    read, words = from_reranker(before)
+    export(read, words, lists(20), tmp_path / "again", settings={"window": 64}, ranges=ranges_of(before))
+    assert ranges_of(tmp_path / "again") == ranges_of(before)
+    one = lists(1)[0]
+    again, first = (
+        OnnxReranker(folder).score(one.query, one.passages) for folder in (tmp_path / "again", before)
+    )
+    np.testing.assert_array_equal(again, first)
+
+
+def test_a_float32_graph_has_no_ranges(tmp_path: Path) -> None:
+    assert ranges_of(reranker_folder(tmp_path / "exact", int8=False)) == {}
 
 
 def test_the_graph_scores_as_torch_does(tmp_path: Path) -> None:
