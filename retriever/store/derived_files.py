@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from retriever.errors import CorruptCollectionError
-from retriever.store.manifest import IndexState, disk_error, file_digest, read_state, write_atomically
+from retriever.store.manifest import IndexState, disk_error, file_checksum, read_state, write_atomically
 
 
 def write_derived(
@@ -27,7 +27,7 @@ def write_derived(
     try:
         save(temporary)
         state = IndexState(
-            seq=seq, file=path.name, size=temporary.stat().st_size, digest=file_digest(temporary), **facts
+            seq=seq, file=path.name, size=temporary.stat().st_size, checksum=file_checksum(temporary), **facts
         )
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
@@ -51,7 +51,7 @@ def read_derived(folder: Path, name: str) -> tuple[IndexState, Path] | None:
         path = folder / state.file
         remedy = f"delete {folder / name}.json, and it is made again from the documents"
         if path.is_file():
-            if path.stat().st_size != state.size or file_digest(path) != state.digest:
+            if path.stat().st_size != state.size or file_checksum(path) != state.checksum:
                 raise CorruptCollectionError(f"{path} is truncated or damaged; {remedy}")
             return state, path
         # A writer in another process may just have put a newer one in its place.

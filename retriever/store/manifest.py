@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from retriever.errors import (
 
 MANIFEST = "collection.json"
 FORMAT_VERSION = 2
+_CHECKED_AT_ONCE = 1 << 20  # bytes
 
 
 class Manifest(BaseModel):
@@ -44,7 +46,7 @@ class IndexState(BaseModel):
     :param seq: number of the last change it contains.
     :param file: name of the file that holds it, or "" where the index is a folder of its own.
     :param size: bytes of that file.
-    :param digest: BLAKE2b of that file, so that damage is noticed before it gives wrong answers.
+    :param checksum: CRC-32 of that file, so that damage is noticed before it gives wrong answers.
     :param engine: kind of a vector index.
     :param settings: what was tuned of a vector index.
     :param measured: recall and latency at those settings, where they were measured.
@@ -56,7 +58,7 @@ class IndexState(BaseModel):
     seq: int
     file: str = ""
     size: int = 0
-    digest: str = ""
+    checksum: str = ""
     engine: str = "flat"
     settings: dict[str, int] = {}
     measured: dict[str, float] = {}
@@ -128,9 +130,19 @@ def disk_error(path: Path, error: Exception) -> Exception:
 
 
 def file_digest(path: Path) -> str:
-    """Return the BLAKE2b digest of a file."""
+    """Return the BLAKE2b digest of a file: files of one digest have one content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+
+
+def file_checksum(path: Path) -> str:
+    """Return the CRC-32 of a file: it notices damage, and costs a fifth of what a digest does."""
+    checksum = 0
+    with path.open("rb", buffering=0) as file:
+        block = memoryview(bytearray(_CHECKED_AT_ONCE))
+        while read := file.readinto(block):
+            checksum = zlib.crc32(block[:read], checksum)
+    return f"{checksum:08x}"
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rerank.cores import usable_cores
 from retriever.errors import CorruptCollectionError, rebuild_remedy
-from retriever.store.manifest import write_atomically
+from retriever.store.manifest import file_checksum, write_atomically
 
 SEAL = "seal.json"
 _ALWAYS_READ = 256_000_000  # bytes of a file; a larger one is read only where its time or size have changed
@@ -23,13 +23,13 @@ _STATES = ("vectors.json", "passages.json", "lexical.json")
 
 
 def write_seal(folder: Path) -> None:
-    """Note size, time and digest of every file."""
+    """Note size, time and checksum of every file."""
     files = _files(folder)
     with ThreadPoolExecutor(max_workers=usable_cores()) as executor:
-        digests = list(executor.map(_digest, files))
+        checksums = list(executor.map(file_checksum, files))
     noted = {
-        path.relative_to(folder).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns, digest]
-        for path, digest in zip(files, digests, strict=True)
+        path.relative_to(folder).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns, checksum]
+        for path, checksum in zip(files, checksums, strict=True)
     }
     write_atomically(folder / SEAL, json.dumps({"files": noted, "check": _check_of(noted)}).encode())
 
@@ -77,7 +77,7 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-def _check_file(folder: Path, name: str, size: int, time: int, digest: str) -> None:
+def _check_file(folder: Path, name: str, size: int, time: int, checksum: str) -> None:
     """Raise unless a file is as it was left."""
     path = folder / name
     if name in _STATES and not path.exists():
@@ -86,17 +86,11 @@ def _check_file(folder: Path, name: str, size: int, time: int, digest: str) -> N
         status = path.stat()
         damaged = status.st_size != size
         if not damaged and (size <= _ALWAYS_READ or status.st_mtime_ns != time):
-            damaged = _digest(path) != digest
+            damaged = file_checksum(path) != checksum
     except OSError as error:
         raise CorruptCollectionError(f"{path} cannot be read ({error}); {_remedy(folder, name)}") from error
     if damaged:
         raise CorruptCollectionError(f"{path} is truncated or damaged; {_remedy(folder, name)}")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        # SHA-256 is the fastest safe one: processors have instructions for it.
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def _check_of(noted: object) -> str:
