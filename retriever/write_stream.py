@@ -6,7 +6,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 
+from retriever.bulk_loading import bulk_loading
 from retriever.preparation import Prepared, batches
 from retriever.store.records import StoredDocument
 from retriever.types import WriteSummary
@@ -50,9 +52,12 @@ def write_stream(
         waiting.popleft()
         done(summary.total)
 
-    with ThreadPoolExecutor(1) as preparing, ThreadPoolExecutor(1) as writing:
+    with ExitStack() as lasting:
+        preparing, writing = (lasting.enter_context(ThreadPoolExecutor(1)) for _ in range(2))
         try:
-            for batch in batches(docs):
+            for number, batch in enumerate(batches(docs)):
+                if number == 1:  # a single batch is too little to change anything for
+                    lasting.enter_context(bulk_loading())
                 waiting.append(writing.submit(write_when_ready, preparing.submit(prepare, batch)))
                 if len(waiting) > _AHEAD:
                     take()
