@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from retriever.errors import ClosedError, CorruptCollectionError
@@ -201,7 +202,7 @@ class DocumentStore:
             found = connection.execute(query, (json.dumps(np.unique(rows[rows >= 0]).tolist()),)).fetchone()[
                 0
             ]
-        documents = {row: rest for row, *rest in json.loads(found)}
+        documents = {row: rest for row, *rest in orjson.loads(found)}
         texts = []
         for pid, row in zip(pids.tolist(), rows.tolist(), strict=True):
             if row not in documents:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections import OrderedDict
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from retriever.store.filters import Clause
@@ -92,4 +92,4 @@ def _updated(
 
 def _rows(connection: sqlite3.Connection, query: str, values: list[Any]) -> IntArray:
     """Read one column as one value: a row at a time would hand the interpreter lock over each time."""
-    return np.asarray(json.loads(connection.execute(query, values).fetchone()[0]), dtype=np.int64)
+    return np.asarray(orjson.loads(connection.execute(query, values).fetchone()[0]), dtype=np.int64)
