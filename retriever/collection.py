@@ -27,7 +27,7 @@ from retriever.store.document_store import DocumentStore
 from retriever.store.following import Follower, change_with_followers
 from retriever.store.passage_table import PassageTable
 from retriever.store.records import StoredDocument
-from retriever.store.seal import break_seal
+from retriever.store.seal import break_seal, is_sealed
 from retriever.store.writer_lock import WriterLock
 from retriever.types import Filter, WriteSummary
 from retriever.write_stream import write_stream
@@ -92,12 +92,16 @@ class Collection:
         :raises CollectionError: if it is absent, damaged or newer than this version.
         :raises ConfigError: if the encoder is not the one it was built with.
         """
+        unsealed = not is_sealed(path)
         collection = cls(path, *checked_folder(path, encoder))
         try:
             collection.follow()
             collection._repair_strays()
-            if collection.recovered and collection._try_become_writer():
+            if (collection.recovered or unsealed) and collection._try_become_writer():
                 collection.persist()
+                collection._release_lexical()
+                collection.store.checkpoint()
+                collection._writer.seal()
                 collection.stop_writing()
             else:
                 collection.recovered = 0  # another process is at work: it has not written everything yet
@@ -451,10 +455,7 @@ class Collection:
                 if self._writer.held:
                     self.store.checkpoint()
                 self.store.close()
-                # A reader may hold back a part of the log; then there is no seal, and opening looks closer.
-                log = None if self.path is None else self.path / f"{DATABASE}-wal"
-                if log is None or not log.exists() or log.stat().st_size == 0:
-                    self._writer.seal()
+                self._writer.seal()
                 self._writer.release()
 
     def hand_over(self) -> None:

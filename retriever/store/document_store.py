@@ -179,7 +179,8 @@ class DocumentStore:
     def _checked(self, found: Sequence[Any]) -> tuple[str, str, str, str]:
         """Return (id, title, text, metadata JSON) where they are what was written."""
         row, id, title, text, metadata, digest = found
-        if content_digest(title, text, metadata) != digest:
+        # A bit of a row's header may have made a string bytes.
+        if not isinstance(id, str) or content_digest(title, text, metadata) != digest:
             raise CorruptCollectionError(
                 f"{self._path}: the document {id!r} (row {row}) is damaged; write it again with upsert, "
                 "or restore the file from a copy"

@@ -23,7 +23,12 @@ _STATES = ("vectors.json", "passages.json", "lexical.json")
 
 
 def write_seal(folder: Path) -> None:
-    """Note size, time and checksum of every file."""
+    """Note size, time and checksum of every file.
+
+    A reader may hold back a part of the database's log; then there is no seal, and opening looks closer.
+    """
+    if any(log.stat().st_size for log in folder.glob("*.sqlite-wal")):
+        return
     files = _files(folder)
     with ThreadPoolExecutor(max_workers=usable_cores()) as executor:
         checksums = list(executor.map(file_checksum, files))
@@ -44,6 +49,11 @@ def break_seal(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def is_sealed(folder: Path) -> bool:
+    """Tell whether the last writer closed in peace; what the seal says is another matter."""
+    return (folder / SEAL).exists()
 
 
 def check_seal(folder: Path) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from retriever import Retriever
 from retriever.errors import CollectionError, CorruptCollectionError
 from retriever.lexical.bm25_index import BM25Index
+from retriever.store.seal import is_sealed
 from tests.factories import CORPUS, OverlapReranker, tiny_encoder
 
 PROGRAM = textwrap.dedent(
@@ -160,6 +161,28 @@ def test_a_store_older_than_its_indexes_is_refused(make, tmp_path):
     assert len(rebuilt) == len(CORPUS)
     assert rebuilt.search("zebra", k=1)[0].id == "zebra"
     rebuilt.close()
+
+
+def test_what_a_killed_writer_left_is_sealed_once_it_was_looked_over(make, reopen, tmp_path):
+    make(path=True).close()
+    folder = tmp_path / "collection"
+    (folder / "seal.json").unlink()
+    reopen(folder).close()
+    assert is_sealed(folder)
+    database = bytearray((folder / "documents.sqlite").read_bytes())
+    database[-1] ^= 1
+    (folder / "documents.sqlite").write_bytes(database)
+    with pytest.raises(CorruptCollectionError, match="documents.sqlite is truncated or damaged"):
+        opened(folder)
+
+
+def test_what_a_writer_is_at_work_on_is_not_sealed(make, tmp_path):
+    retriever = make(path=True)
+    retriever.add([("new", "green")])
+    opened(tmp_path / "collection").close()
+    assert not is_sealed(tmp_path / "collection")
+    retriever.close()
+    assert is_sealed(tmp_path / "collection")
 
 
 def test_compacting_changes_nothing_that_is_found(make, reopen, tmp_path):
