@@ -101,8 +101,7 @@ class Collection:
                 collection.persist()
                 collection._release_lexical()
                 collection.store.checkpoint()
-                collection._writer.seal()
-                collection.stop_writing()
+                collection._writer.release(seal=True)
             else:
                 collection.recovered = 0  # another process is at work: it has not written everything yet
         except BaseException:
@@ -455,8 +454,7 @@ class Collection:
                 if self._writer.held:
                     self.store.checkpoint()
                 self.store.close()
-                self._writer.seal()
-                self._writer.release()
+                self._writer.release(seal=True)
 
     def hand_over(self) -> None:
         """Make all changes visible to other processes and let them write."""

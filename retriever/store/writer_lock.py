@@ -46,13 +46,16 @@ class WriterLock:
             f"another process is writing to {self._path}; wait for it to finish or close it there"
         )
 
-    def seal(self) -> None:
-        """Seal the files as they are now, if this process has the lock."""
-        if self._path is not None and self._lock is not None:
-            write_seal(self._path)
+    def release(self, *, seal: bool = False) -> None:
+        """Give the lock back, so that another process may write; harmless where it is not held.
 
-    def release(self) -> None:
-        """Give the lock back, so that another process may write; harmless where it is not held."""
-        if self._lock is not None:
+        :param seal: the files are as they are to be found: seal them first.
+        """
+        if self._lock is None:
+            return
+        try:
+            if seal and self._path is not None:
+                write_seal(self._path)
+        finally:
             self._lock.release()
             self._lock = None
