@@ -338,7 +338,7 @@ class BM25Index:
     def close(self) -> None:
         """Give the folder's lock back; uncommitted changes are dropped."""
         if self._writer is not None:
-            self._writer.rollback()
+            # No rollback: merges under way would run on and write files, and nobody would wait for them.
             self._writer.wait_merging_threads()
             self._writer = None
 

@@ -185,3 +185,17 @@ def test_a_new_writers_first_deletion_outlives_a_merge(tmp_path):
     found, _ = again.search("word", 1000)
     assert not set(found.tolist()) & {5, 8, 105, 705}
     assert len(again) == 8 * 20 - 4 + 1
+
+
+def test_nothing_is_written_after_closing(tmp_path):
+    rng = np.random.default_rng(0)
+    words = [f"w{number}" for number in range(3000)]
+    for turn in range(9):  # enough segments for tantivy to merge some
+        index = BM25Index(tmp_path)
+        texts = [" ".join(rng.choice(words, 300)) for _ in range(300)]
+        index.add(np.arange(300) + 300 * turn, texts)
+        index.commit()
+        index.close()
+        left = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+        time.sleep(0.1)
+        assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == left
