@@ -20,11 +20,10 @@ def model_folder(
     :return: the folder.
     :raises ModelNotFoundError: if there is neither a folder nor a hub model of this name.
     """
-    folder = Path(path_or_hub_id)
-    if folder.is_dir():
+    folder, name = Path(path_or_hub_id), str(path_or_hub_id)
+    if name and folder.is_dir():
         return folder
-    name = str(path_or_hub_id)
-    if owner is not None and "/" not in name:
+    if owner is not None and name and "/" not in name:
         name = f"{owner}/{name}"
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelNotFoundError(f"no {called} at {name!r}: give an existing folder or a hub id 'owner/name'")

@@ -11,7 +11,13 @@ from retriever.collection_lexical import LEXICAL
 from retriever.collection_vectors import VECTORS
 from retriever.config import RetrieverConfig
 from retriever.encoder import StaticEncoder
-from retriever.errors import CollectionExistsError, ConfigError, ModelNotFoundError
+from retriever.errors import (
+    RESTORE,
+    CollectionExistsError,
+    ConfigError,
+    CorruptCollectionError,
+    ModelNotFoundError,
+)
 from retriever.lexical.segment_files import check_segments
 from retriever.store.document_store import DocumentStore
 from retriever.store.manifest import FORMAT_VERSION, Manifest, disk_error, read_manifest, write_manifest
@@ -26,7 +32,9 @@ def make_folder(path: Path, config: RetrieverConfig, encoder: StaticEncoder) -> 
 
     :raises CollectionExistsError: if it holds something already.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.is_file():
+        raise CollectionExistsError(f"{path} is a file; name a folder for the collection")
+    if path.exists() and any(path.iterdir()):
         raise CollectionExistsError(
             f"{path} exists and is not empty; open it with Retriever.open({str(path)!r}) and upsert, "
             "or choose another folder"
@@ -59,8 +67,15 @@ def checked_folder(
         ) from error
     check_encoder(path, manifest, made)
     if not sealed:
+        _require_documents(path)
         _check_unsealed(path)
     return manifest.config, made
+
+
+def _require_documents(path: Path) -> None:
+    """Raise where the documents themselves are gone: nothing can be made again without them."""
+    if not (path / DATABASE).is_file():
+        raise CorruptCollectionError(f"{path / DATABASE} is missing; {RESTORE}")
 
 
 def check_encoder(path: Path, manifest: Manifest, encoder: StaticEncoder) -> None:
@@ -96,6 +111,7 @@ def clear_folder(path: Path, config: RetrieverConfig, encoder: StaticEncoder) ->
     :raises CollectionLockedError: if another process is writing.
     """
     manifest = read_manifest(path)
+    _require_documents(path)
     lock = WriterLock(path)
     if not lock.take():
         raise lock.refused()

@@ -90,6 +90,10 @@ class SourceError(RetrieverError):
     """A file or folder to be read cannot be read; the message names it."""
 
 
+RESTORE = "restore it from a copy, or index the documents again into a new folder"
+"""What to do where the documents themselves are damaged or gone."""
+
+
 def rebuild_remedy(folder: object) -> str:
     """Return what to do about a damaged file that can be made again from the documents.
 

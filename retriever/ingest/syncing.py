@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from retriever.errors import SourceError
 from retriever.ingest.discovery import SourceFile, find_files
 from retriever.ingest.reading import read_files, require_readers
 from retriever.ingest.records import RecordFields
 from retriever.ingest.report import ReadReport
 from retriever.pipeline import Retriever
+from retriever.store.content_id import content_id
 from retriever.store.manifest import file_digest
 from retriever.types import Document, WriteSummary
 
 _NOTED = 1_000_000  # documents whose files are remembered in one run; more would not be in bounded memory
 _READING = ""  # in place of a digest: the file is being taken in, or was when a run was stopped
+
+
+class _Holders:
+    """Which file each id is from: two may not give the same one, unless it is made of what they say."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, str] = {}
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._files
+
+    def add(self, file: str, ids: Iterable[str]) -> None:
+        """Note what a file holds."""
+        self._files.update(dict.fromkeys(ids, file))
+
+    def check(self, file: str, document: Document) -> None:
+        """Refuse a document whose id is another's.
+
+        :raises SourceError: naming both files.
+        """
+        holder = self._files.get(document.id)
+        if holder is None or document.id == content_id(document.title, document.text):
+            return
+        where = f"twice in {file}" if holder == file else f"in {holder} and in {file}"
+        raise SourceError(
+            f"the id {document.id!r} is {where}, and the second would replace the first; ids must be unique: "
+            "choose the field that holds them with --id-field, in Python RecordFields(id=...)"
+        )
 
 
 class NotedFiles:
@@ -43,13 +73,20 @@ class NotedFiles:
         self._room = _NOTED
 
     def read(self) -> Iterator[Document]:
-        """Yield the documents."""
+        """Yield the documents.
+
+        :raises SourceError: if a file cannot be read, or an id is given twice.
+        """
+        holders = _Holders()
         for file in self._files:
             digest, ids = file_digest(file.path), dict[str, None]()
             for document in read_files(
                 [file], fields=self._fields, skip_unreadable=self._skip_unreadable, report=self._report
             ):
+                holders.check(file.id, document)
                 ids[document.id] = None
+                if self._room >= 0:
+                    holders.add(file.id, [document.id])
                 yield document
             self._room -= len(ids)
             if self._room >= 0:
@@ -115,7 +152,7 @@ def sync(
     require_readers(files)
     known = retriever.collection.store.sources()
     syncing = _Sync(retriever, known, fields, skip_unreadable, report)
-    for file in files:
+    for file in [file for file in files if not syncing.keeps(file)]:
         syncing.take_in(file)
     for path in sorted(known.keys() - {file.id for file in files}):
         syncing.forget(path)
@@ -136,34 +173,49 @@ class _Sync:
         self._retriever, self._store = retriever, retriever.collection.store
         self._known, self._fields = known, fields
         self._skip_unreadable, self._report = skip_unreadable, report
+        self._digests: dict[str, str] = {}
+        self._holders = _Holders()  # of files that are as they were, and of those taken in
         self._read = self._unchanged = self._gone = self._deleted = 0
         self._written = WriteSummary()
 
-    def take_in(self, file: SourceFile) -> None:
-        """Read a file unless its content is as it was, and delete what it no longer holds."""
-        digest = file_digest(file.path)
+    def keeps(self, file: SourceFile) -> bool:
+        """Tell whether a file's content is as it was."""
+        self._digests[file.id] = file_digest(file.path)
         before, ids = self._known.get(file.id, (_READING, []))
-        if digest == before:
-            self._unchanged += 1
-            return
+        if self._digests[file.id] != before:
+            return False
+        self._holders.add(file.id, ids)
+        self._unchanged += 1
+        return True
+
+    def take_in(self, file: SourceFile) -> None:
+        """Read a file, and delete what neither it nor another still holds."""
+        _, ids = self._known.get(file.id, (_READING, []))
         documents = list(
             read_files(
                 [file], fields=self._fields, skip_unreadable=self._skip_unreadable, report=self._report
             )
         )
+        for document in documents:
+            self._holders.check(file.id, document)
+            self._holders.add(file.id, [document.id])
         now = list(dict.fromkeys(document.id for document in documents))
         # Noted first: a run that is stopped here leaves nothing behind that no file accounts for.
         self._store.note_sources({file.id: (_READING, [*ids, *now])})
         self._written += self._retriever.upsert(documents)
-        self._deleted += self._retriever.delete(sorted(set(ids) - set(now)))
-        self._store.note_sources({file.id: (digest, now)})
+        self._delete(ids)
+        self._store.note_sources({file.id: (self._digests[file.id], now)})
         self._read += 1
 
     def forget(self, path: str) -> None:
         """Delete the documents of a file that is gone."""
-        self._deleted += self._retriever.delete(self._known[path][1])
+        self._delete(self._known[path][1])
         self._store.forget_source(path)
         self._gone += 1
+
+    def _delete(self, ids: Iterable[str]) -> None:
+        """Delete documents that no file holds."""
+        self._deleted += self._retriever.delete(sorted({id for id in ids if id not in self._holders}))
 
     def summary(self) -> SyncSummary:
         return SyncSummary(

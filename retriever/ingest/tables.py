@@ -16,6 +16,8 @@ from typing import Any
 
 from retriever.errors import MissingExtraError, SourceError
 
+_LEAVE_OUT = "correct it, or leave such lines out with --skip-unreadable, in Python skip_unreadable=True"
+
 # Without leading zeros and exponents, which codes and version numbers have and quantities do not.
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,17})")
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?")
@@ -45,9 +47,11 @@ def parse_json_line(line: bytes, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{where} is no JSON ({error}); JSONL has one object a line") from error
+        raise SourceError(
+            f"{where} is no JSON ({error}); JSONL has one object a line; {_LEAVE_OUT}"
+        ) from error
     if not isinstance(record, dict):
-        raise SourceError(f"{where} is a {type(record).__name__}; JSONL has one object a line")
+        raise SourceError(f"{where} is a {type(record).__name__}; JSONL has one object a line; {_LEAVE_OUT}")
     return record
 
 

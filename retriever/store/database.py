@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from retriever.errors import CollectionVersionError, CorruptCollectionError, StorageFullError
+from retriever.errors import RESTORE, CollectionVersionError, CorruptCollectionError, StorageFullError
 
 FORMAT_VERSION = 2
 _PAGE_BYTES = 8192  # a dozen passages a page; half the depth of the tree that 4096 gives
@@ -105,6 +105,4 @@ def reported(path: Path | None) -> Iterator[None]:
             ) from error
         raise CorruptCollectionError(f"{path} cannot be used ({error}); restore it from a copy") from error
     except sqlite3.DatabaseError as error:
-        raise CorruptCollectionError(
-            f"{path} is damaged ({error}); restore it from a copy or index the documents again"
-        ) from error
+        raise CorruptCollectionError(f"{path} is damaged ({error}); {RESTORE}") from error

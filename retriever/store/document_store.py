@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from retriever.errors import ClosedError, CorruptCollectionError
+from retriever.errors import RESTORE, ClosedError, CorruptCollectionError
 from retriever.store.content_id import content_digest
 from retriever.store.database import connect, prepare, reported, snapshot
 from retriever.store.filter_cache import FilterCache
@@ -430,9 +430,7 @@ class DocumentStore:
         with self._reading() as connection:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            raise CorruptCollectionError(
-                f"{self._path} is damaged ({found}); restore it from a copy or index the documents again"
-            )
+            raise CorruptCollectionError(f"{self._path} is damaged ({found}); {RESTORE}")
 
     def check(self) -> None:
         """Check the whole database and every document.
@@ -442,9 +440,7 @@ class DocumentStore:
         with self._reading() as connection:
             found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
-            raise CorruptCollectionError(
-                f"{self._path} is damaged ({found}); restore it from a copy or index the documents again"
-            )
+            raise CorruptCollectionError(f"{self._path} is damaged ({found}); {RESTORE}")
         for _ in self.rows():
             pass
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rerank.cores import usable_cores
-from retriever.errors import CorruptCollectionError, rebuild_remedy
+from retriever.errors import RESTORE, CorruptCollectionError, rebuild_remedy
 from retriever.store.manifest import file_checksum, write_atomically
 
 SEAL = "seal.json"
@@ -109,5 +109,5 @@ def _check_of(noted: object) -> str:
 
 def _remedy(folder: Path, name: str = "") -> str:
     if name in ("documents.sqlite", "collection.json"):
-        return "restore it from a copy, or index the documents again"
+        return RESTORE
     return rebuild_remedy(folder)

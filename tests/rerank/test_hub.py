@@ -32,7 +32,7 @@ def test_a_name_without_owner_is_of_the_one_given(asked):
     assert asked == [("sentence-transformers/all-MiniLM-L6-v2", ["*.json"])]
 
 
-@pytest.mark.parametrize("name", ["nosuch", "./nosuch", "/no/such", "~/nosuch", "no/such/folder"])
+@pytest.mark.parametrize("name", ["", "nosuch", "./nosuch", "/no/such", "~/nosuch", "no/such/folder"])
 def test_what_can_be_no_hub_id_is_not_asked_for(name, asked):
     with pytest.raises(ModelNotFoundError, match="no reranker at .*give an existing folder or a hub id"):
         model_folder(name, ["*.json"], called="reranker")

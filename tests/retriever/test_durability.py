@@ -176,6 +176,19 @@ def test_what_a_killed_writer_left_is_sealed_once_it_was_looked_over(make, reope
         opened(folder)
 
 
+@pytest.mark.parametrize("sealed", [True, False])
+def test_without_documents_nothing_is_made_again(make, tmp_path, sealed):
+    make(path=True).close()
+    folder = tmp_path / "collection"
+    (folder / "documents.sqlite").unlink()
+    if not sealed:
+        (folder / "seal.json").unlink()
+    for attempt in (opened, lambda path: Retriever.rebuild(path, encoder=tiny_encoder())):
+        with pytest.raises(CorruptCollectionError, match=r"documents\.sqlite .*into a new folder"):
+            attempt(folder)
+    assert not (folder / "documents.sqlite").exists()
+
+
 def test_what_a_writer_is_at_work_on_is_not_sealed(make, tmp_path):
     retriever = make(path=True)
     retriever.add([("new", "green")])

@@ -1,6 +1,8 @@
 import pytest
 
-from retriever.ingest.syncing import SyncSummary, sync
+from retriever.errors import SourceError
+from retriever.ingest.discovery import find_files
+from retriever.ingest.syncing import NotedFiles, SyncSummary, sync
 
 
 @pytest.fixture
@@ -28,6 +30,51 @@ def test_only_what_changed_is_read_and_what_is_gone_is_deleted(make, folder):
     assert sync(retriever, [folder]) == SyncSummary(read=2, gone=1, added=1, updated=1, deleted=2)
     assert {doc.id for doc in retriever} == own | {"cat.md", "b2", "b3"}
     assert retriever.get("cat.md").text.endswith("The cat ran.")
+
+
+def test_an_id_of_another_file_is_refused_and_nothing_is_lost(make, folder):
+    retriever = make(path=True)
+    sync(retriever, [folder])
+    (folder / "more.jsonl").write_text('{"id": "b1", "text": "another bird"}\n')
+    with pytest.raises(SourceError, match=r"'b1' is in birds.jsonl and in more.jsonl.*--id-field"):
+        sync(retriever, [folder])
+    assert retriever.get("b1").text == "zebra bird"
+    (folder / "more.jsonl").unlink()
+    sync(retriever, [folder])
+    assert retriever.get("b1").text == "zebra bird"
+
+
+def test_an_id_that_moved_to_another_file_stays(make, folder):
+    retriever = make(path=True)
+    sync(retriever, [folder])
+    (folder / "birds.jsonl").write_text('{"id": "b2", "text": "blue bird"}\n')
+    (folder / "a.jsonl").write_text('{"id": "b1", "text": "a zebra bird"}\n')
+    sync(retriever, [folder])
+    assert retriever.get("b1").text == "a zebra bird"
+    assert sync(retriever, [folder]) == SyncSummary(unchanged=4)
+
+
+def test_what_two_files_say_is_there_as_long_as_one_says_it(make, folder):
+    retriever = make(path=True)
+    same = '{"text": "said twice"}\n'
+    (folder / "one.jsonl").write_text(same)
+    (folder / "two.jsonl").write_text(same)
+    sync(retriever, [folder])
+    (folder / "two.jsonl").unlink()
+    sync(retriever, [folder])
+    assert "said twice" in {doc.text for doc in retriever}
+    (folder / "one.jsonl").unlink()
+    sync(retriever, [folder])
+    assert "said twice" not in {doc.text for doc in retriever}
+
+
+@pytest.mark.parametrize("second", ["birds.jsonl", "more.jsonl"])
+def test_an_id_given_twice_in_one_run_names_the_files(folder, second):
+    with (folder / second).open("a") as file:
+        file.write('{"id": "b1", "text": "another bird"}\n')
+    where = "twice in birds.jsonl" if second == "birds.jsonl" else "in birds.jsonl and in more.jsonl"
+    with pytest.raises(SourceError, match=f"the id 'b1' is {where}"):
+        list(NotedFiles(find_files([folder])).read())
 
 
 def test_a_stopped_sync_leaves_nothing_that_no_file_accounts_for(make, folder, monkeypatch):
