@@ -112,23 +112,30 @@ class TeacherCache:
         texts: Sequence[str],
         *,
         until: Callable[[], bool] | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> int:
         """Encode what is missing and write it, a block at a time.
 
         :param teacher: encodes the missing texts.
         :param texts: texts that shall be in the cache afterwards; repeated ones are encoded once.
         :param until: asked after each block; True ends early, with all finished blocks kept.
-        :param progress: called with the number of texts finished since the last call.
+        :param progress: called with the number of texts read so far, and of all that were missing.
         :return: how many texts are still missing.
         """
         unique = list(dict.fromkeys(texts))
         missing = [text for text, row in zip(unique, self.rows(unique), strict=True) if row < 0]
-        done = 0
+        done = read = 0
+
+        def moved(count: int) -> None:
+            nonlocal read
+            read += count
+            if progress is not None:
+                progress(read, len(missing))
+
         self._cut_torn_tail()
         for start in range(0, len(missing), BLOCK):
             block = missing[start : start + BLOCK]
-            self._append(block, teacher.encode(block, progress=progress))
+            self._append(block, teacher.encode(block, progress=moved))
             done += len(block)
             if until is not None and until():
                 break

@@ -27,7 +27,7 @@ from retriever.store.document_store import DocumentStore
 from retriever.store.following import Follower, change_with_followers
 from retriever.store.passage_table import PassageTable
 from retriever.store.records import StoredDocument
-from retriever.store.seal import break_seal, is_sealed
+from retriever.store.seal import break_seal
 from retriever.store.writer_lock import WriterLock
 from retriever.types import Filter, WriteSummary
 from retriever.write_stream import write_stream
@@ -92,12 +92,12 @@ class Collection:
         :raises CollectionError: if it is absent, damaged or newer than this version.
         :raises ConfigError: if the encoder is not the one it was built with.
         """
-        unsealed = not is_sealed(path)
-        collection = cls(path, *checked_folder(path, encoder))
+        config, made, sealed = checked_folder(path, encoder)
+        collection = cls(path, config, made)
         try:
             collection.follow()
             collection._repair_strays()
-            if (collection.recovered or unsealed) and collection._try_become_writer():
+            if (collection.recovered or not sealed) and collection._try_become_writer():
                 collection.persist()
                 collection._release_lexical()
                 collection.store.checkpoint()

@@ -48,11 +48,11 @@ def make_folder(path: Path, config: RetrieverConfig, encoder: StaticEncoder) -> 
 
 def checked_folder(
     path: Path, encoder: Callable[[RetrieverConfig], StaticEncoder]
-) -> tuple[RetrieverConfig, StaticEncoder]:
+) -> tuple[RetrieverConfig, StaticEncoder, bool]:
     """Look a collection's files over, as far as one can before they are opened.
 
     :param encoder: makes the encoder that a configuration asks for.
-    :return: how the collection is built, and the encoder that it was built with.
+    :return: how the collection is built, the encoder that it was built with, and whether it is sealed.
     :raises CollectionError: if it is absent, damaged or newer than this version.
     :raises ConfigError: if the encoder is another.
     """
@@ -69,7 +69,7 @@ def checked_folder(
     if not sealed:
         _require_documents(path)
         _check_unsealed(path)
-    return manifest.config, made
+    return manifest.config, made, sealed
 
 
 def _require_documents(path: Path) -> None:

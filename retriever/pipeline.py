@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -42,7 +42,6 @@ from retriever.second_stage import (
     stopping_rule,
 )
 from retriever.store.manifest import read_manifest
-from retriever.store.records import StoredDocument
 from retriever.types import (
     Candidate,
     Depth,
@@ -128,7 +127,7 @@ class Retriever:
         try:
             if total is not None:
                 collection.check_new(first)
-            collection.write(_chain(first, documents), replace=False, total=total, progress=progress)
+            collection.write(chain(first, documents), replace=False, total=total, progress=progress)
             collection.persist()
         except BaseException:
             collection.close()
@@ -483,8 +482,3 @@ def _checked_config(config: RetrieverConfig | None) -> RetrieverConfig:
     if not isinstance(config, RetrieverConfig):
         raise InvalidTypeError(f"config must be a RetrieverConfig, not {type(config).__name__}")
     return config
-
-
-def _chain(first: list[StoredDocument], rest: Iterator[StoredDocument]) -> Iterator[StoredDocument]:
-    yield from first
-    yield from rest

@@ -112,15 +112,7 @@ def _filled_cache(
     """Encode every text once; a cache from an earlier run is completed."""
     cache = TeacherCache.beside(root, teacher)
     texts = [text for pair in pairs for text in (pair.query, pair.positive)]
-    total = len(set(texts)) - len(cache)
-    done = 0
-
-    def finished(count: int) -> None:
-        nonlocal done
-        done += count
-        moved(done, max(total, done))
-
-    cache.fill(teacher, texts, progress=finished)
+    cache.fill(teacher, texts, progress=moved)
     return cache
 
 

@@ -34,15 +34,8 @@ def main() -> None:
         text for pair in load_mixture(options.data)[: options.pairs] for text in (pair.query, pair.positive)
     ]
     end = time.monotonic() + 60 * options.minutes
-    done = 0
-
-    def finished(count: int) -> None:
-        nonlocal done
-        done += count
-        moved(done, len(texts))
-
     with counted("teacher vectors") as moved:
-        missing = cache.fill(teacher, texts, until=lambda: time.monotonic() > end, progress=finished)
+        missing = cache.fill(teacher, texts, until=lambda: time.monotonic() > end, progress=moved)
     Console().print(f"{len(cache):,} vectors in {cache.folder}, {missing:,} texts missing")
 
 

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def _build(size: int, folder: Path, index: str) -> dict[str, Any]:
     first = next(stream)  # reading and cutting the source is not what is measured
     started = time.perf_counter()
     with Retriever.from_corpus(
-        _with(first, stream),
+        chain([first], stream),
         path=folder,
         config=RetrieverConfig.model_validate({"index": index, "reranker": None}),
         encoder=encoder,
@@ -112,11 +112,6 @@ def _build(size: int, folder: Path, index: str) -> dict[str, Any]:
 def _peers(size: int, folder: Path, index: str) -> dict[str, Any]:
     """What others need for the same texts; the kind of index is theirs."""
     return build_and_search(size, folder / "peers")
-
-
-def _with(first: dict[str, Any], rest: Any) -> Any:
-    yield first
-    yield from rest
 
 
 def _search(size: int, folder: Path, index: str) -> dict[str, Any]:

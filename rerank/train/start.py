@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from rerank.errors import InvalidInputError, MissingExtraError, ModelError
-from rerank.folder import LATE_CROSSING, read_folder
+from rerank.folder import LATE_CROSSING, RerankerFolder, read_folder
 from rerank.train.graph import Range
 from rerank.train.model import Architecture, CrossEncoderModel
 
@@ -54,8 +54,8 @@ def from_reranker(folder: Path) -> tuple[CrossEncoderModel, Tokenizer]:
     :raises MissingExtraError: if onnx is not installed.
     :raises ModelError: if the graph does not hold the model that the configuration says.
     """
-    stored = _stored(folder)
     read = read_folder(folder)
+    stored = _stored(read)
     model = CrossEncoderModel(Architecture(**read.config["architecture"]))
     state = {}
     for name, old in model.state_dict().items():
@@ -76,7 +76,7 @@ def ranges_of(folder: Path) -> dict[str, Range]:
     :return: range by product's name; nothing of a float32 graph.
     :raises MissingExtraError: if onnx is not installed.
     """
-    stored = _stored(folder)
+    stored = _stored(read_folder(folder))
     names = [name.removesuffix(".span") for name in stored if name.endswith(".span")]
     found = {}
     for name in names:
@@ -85,7 +85,7 @@ def ranges_of(folder: Path) -> dict[str, Range]:
     return found
 
 
-def _stored(folder: Path) -> dict[str, NDArray[Any]]:
+def _stored(read: RerankerFolder) -> dict[str, NDArray[Any]]:
     """What both graphs of a reranker hold, by name."""
     try:
         import onnx
@@ -94,7 +94,6 @@ def _stored(folder: Path) -> dict[str, NDArray[Any]]:
         raise MissingExtraError(
             "reading a graph needs onnx: pip install 'two-stage-retriever[train]'"
         ) from error
-    read = read_folder(folder)
     return {
         entry.name: numpy_helper.to_array(entry)
         for path in (read.graph, read.scorer)

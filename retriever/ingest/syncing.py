@@ -29,9 +29,9 @@ class _Holders:
     def __contains__(self, id: str) -> bool:
         return id in self._files
 
-    def add(self, file: str, ids: Iterable[str]) -> None:
-        """Note what a file holds."""
-        self._files.update(dict.fromkeys(ids, file))
+    def add(self, file: str, id: str) -> None:
+        """Note that a file holds a document."""
+        self._files[id] = file
 
     def check(self, file: str, document: Document) -> None:
         """Refuse a document whose id is another's.
@@ -86,7 +86,7 @@ class NotedFiles:
                 holders.check(file.id, document)
                 ids[document.id] = None
                 if self._room >= 0:
-                    holders.add(file.id, [document.id])
+                    holders.add(file.id, document.id)
                 yield document
             self._room -= len(ids)
             if self._room >= 0:
@@ -184,7 +184,8 @@ class _Sync:
         before, ids = self._known.get(file.id, (_READING, []))
         if self._digests[file.id] != before:
             return False
-        self._holders.add(file.id, ids)
+        for id in ids:
+            self._holders.add(file.id, id)
         self._unchanged += 1
         return True
 
@@ -198,7 +199,7 @@ class _Sync:
         )
         for document in documents:
             self._holders.check(file.id, document)
-            self._holders.add(file.id, [document.id])
+            self._holders.add(file.id, document.id)
         now = list(dict.fromkeys(document.id for document in documents))
         # Noted first: a run that is stopped here leaves nothing behind that no file accounts for.
         self._store.note_sources({file.id: (_READING, [*ids, *now])})

@@ -51,11 +51,6 @@ def break_seal(folder: Path) -> None:
             os.close(handle)
 
 
-def is_sealed(folder: Path) -> bool:
-    """Tell whether the last writer closed in peace; what the seal says is another matter."""
-    return (folder / SEAL).exists()
-
-
 def check_seal(folder: Path) -> bool:
     """Compare the files with the seal; return whether there is one.
 

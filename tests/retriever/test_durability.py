@@ -14,7 +14,6 @@ import pytest
 from retriever import Retriever
 from retriever.errors import CollectionError, CorruptCollectionError
 from retriever.lexical.bm25_index import BM25Index
-from retriever.store.seal import is_sealed
 from tests.factories import CORPUS, OverlapReranker, tiny_encoder
 
 PROGRAM = textwrap.dedent(
@@ -168,7 +167,7 @@ def test_what_a_killed_writer_left_is_sealed_once_it_was_looked_over(make, reope
     folder = tmp_path / "collection"
     (folder / "seal.json").unlink()
     reopen(folder).close()
-    assert is_sealed(folder)
+    assert (folder / "seal.json").exists()
     database = bytearray((folder / "documents.sqlite").read_bytes())
     database[-1] ^= 1
     (folder / "documents.sqlite").write_bytes(database)
@@ -193,9 +192,9 @@ def test_what_a_writer_is_at_work_on_is_not_sealed(make, tmp_path):
     retriever = make(path=True)
     retriever.add([("new", "green")])
     opened(tmp_path / "collection").close()
-    assert not is_sealed(tmp_path / "collection")
+    assert not (tmp_path / "collection" / "seal.json").exists()
     retriever.close()
-    assert is_sealed(tmp_path / "collection")
+    assert (tmp_path / "collection" / "seal.json").exists()
 
 
 def test_compacting_changes_nothing_that_is_found(make, reopen, tmp_path):
