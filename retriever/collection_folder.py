@@ -20,7 +20,8 @@ from retriever.errors import (
 )
 from retriever.lexical.segment_files import check_segments
 from retriever.store.document_store import DocumentStore
-from retriever.store.manifest import FORMAT_VERSION, Manifest, disk_error, read_manifest, write_manifest
+from retriever.store.format_version import FORMAT_VERSION
+from retriever.store.manifest import Manifest, disk_error, read_manifest, write_manifest
 from retriever.store.seal import check_seal
 from retriever.store.writer_lock import WriterLock
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from retriever.config import RetrieverConfig
 from retriever.index.fast_scan import leading_dimensions
+from retriever.index.layered_codes import bytes_in_codes
 
 FLAT_UP_TO = 100_000  # passages; 4 ms a query at 256 dimensions on one core
 TRAINED_FROM = 5_000  # passages; fewer cannot train a quantizer, and are searched exactly in less than 1 ms
@@ -52,8 +53,9 @@ def choose(config: RetrieverConfig, *, passages: int, dimensions: int) -> Choice
         )
     return Choice(
         "funnel",
-        f"{count} take {_mb(dimensions * passages)} with 8 bits a dimension, and {_mb(codes)} as codes of "
-        f"the {leading} leading dimensions, from which candidates are scored again in full",
+        f"{count} take {_mb(dimensions * passages)} with 8 bits a dimension, and "
+        f"{_mb(bytes_in_codes(dimensions, leading) * passages)} as two layers of codes, by which candidates "
+        "are found whose texts are encoded again",
     )
 
 

@@ -56,6 +56,10 @@ class FaissEngine(ABC):
     ) -> tuple[FloatArray, IntArray]:
         """Return similarities and places, shape (m, k); place -1 where there are fewer."""
 
+    def _append(self, index: Any, vectors: FloatArray) -> None:
+        """Add vectors of shape (n, d) to a FAISS index like this one's."""
+        index.add(vectors)
+
     def __len__(self) -> int:
         return self._used - self._dead
 
@@ -69,7 +73,7 @@ class FaissEngine(ABC):
         self._own()
         # A batch comes while others read, encode and stem: FAISS's threads would wait for each other.
         with one_thread() if len(pids) <= _BATCH else nullcontext():
-            self._index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+            self._append(self._index, np.ascontiguousarray(vectors, dtype=np.float32))
         end = self._used + len(pids)
         if end > len(self._pids):
             size = max(end, 2 * len(self._pids))

@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.index.faiss_engine import one_thread
-from retriever.index.fast_scan import FastScanEngine, copy_codes, fast_scan, quicken
-from retriever.index.protocol import Ranked
+from retriever.index.fast_scan import FastScanEngine
+from retriever.index.layered_codes import (
+    PARTS,
+    LayeredSearch,
+    add_vectors,
+    best_of,
+    bytes_in_codes,
+    copy_fitted,
+    fit,
+    layered_codes,
+)
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+T = TypeVar("T")
 Encode = Callable[[IntArray], FloatArray]
 """Gives the full vectors of passages, shape (n, d), by encoding their texts."""
 
-RESCORED = (200, 300, 500, 1000, 2000, 4000)  # candidates; tuned to the recall asked for
 _ENCODED_AT_ONCE = 4096
+_SHARED_FROM = 100  # texts; fewer are encoded before another thread is awake
+
+
+@dataclass(frozen=True, slots=True)
+class _Few:
+    """Places that a narrow filter leaves, all scored in full."""
+
+    places: IntArray
 
 
 class FunnelIndex(FastScanEngine):
-    """Codes of leading dimensions find candidates; their texts, encoded again, are scored in full.
+    """Ever more bytes for ever fewer passages: coarse codes, fine codes, the text encoded again.
 
-    For collections that memory does not hold at 8 bits a dimension: the index keeps 64 bytes for 256 leading
-    dimensions, and the best candidates' texts are read and encoded again.
+    For collections that memory does not hold at 8 bits a dimension: codes take 80 bytes a passage, of which
+    32 are scanned. One passage in 1,250 is looked up in the other 48, and the texts of the best of these are
+    read and encoded again.
 
     Kusupati et al., "Matryoshka Representation Learning", 2022 (leading dimensions, then rescoring).
 
     :param dimensions: width of the vectors.
     :param encode: gives the full vectors of passages.
     :param sample: vectors that the codes are fitted to, shape (n, d).
-    :param leading: leading dimensions that the codes are made from; a multiple of 4.
+    :param leading: leading dimensions that coarse codes are made from; a multiple of 8.
     """
 
     name = "funnel"
@@ -42,11 +61,10 @@ class FunnelIndex(FastScanEngine):
     def __init__(self, dimensions: int, *, encode: Encode, sample: FloatArray, leading: int) -> None:
         super().__init__(dimensions, leading=leading)
         self._encode = encode
-        self._trained, self._origin = fast_scan(leading)
+        self._trained, self._needed = layered_codes(dimensions, leading)
         if len(sample):
-            with one_thread():
-                self._trained.train(np.ascontiguousarray(sample[:, :leading], dtype=np.float32))
-            quicken(self._trained)
+            fit(self._trained, sample)
+            self._search = LayeredSearch(self._trained)
             self._index = self._empty()
 
     @classmethod
@@ -57,37 +75,18 @@ class FunnelIndex(FastScanEngine):
         """
         nothing = np.empty((0, dimensions), dtype=np.float32)
         loaded = cls(dimensions, encode=encode, sample=nothing, leading=leading)._load(path)
-        copy_codes(loaded._index, loaded._trained)
+        copy_fitted(loaded._index, loaded._trained)
+        loaded._search = LayeredSearch(loaded._trained)
         return loaded
-
-    def add(self, pids: IntArray, vectors: FloatArray) -> None:
-        """Add vectors of shape (n, d) under n passage ids, ascending; ids that are there are passed over."""
-        super().add(pids, vectors[:, : self.leading])
-
-    def search(self, queries: FloatArray, k: int, *, allowed: IntArray | None = None) -> list[Ranked]:
-        """Return, for each query of shape (m, d), ids and cosine similarities, best first."""
-        wide = max(k, self._rescored)
-        candidates = super().search(queries[:, : self.leading], wide, allowed=allowed)
-        pids = np.unique(np.concatenate([found for found, _ in candidates])) if candidates else None
-        if pids is None or not len(pids):
-            return candidates
-        if len(queries) > 1 and len(pids) > _ENCODED_AT_ONCE:
-            return [
-                self._rescore(query, found, k) for query, (found, _) in zip(queries, candidates, strict=True)
-            ]
-        vectors = self._encode(pids)
-        return [
-            _best(found, vectors[np.searchsorted(pids, found)] @ query, k)
-            for query, (found, _) in zip(queries, candidates, strict=True)
-        ]
-
-    def _rescore(self, query: FloatArray, pids: IntArray, k: int) -> Ranked:
-        return _best(pids, self.similarity(query, pids), k)
 
     def similarity(self, query: FloatArray, pids: IntArray) -> FloatArray:
         """Return the cosine similarity of one query, shape (d,), to passages of the index."""
         if len(pids) == 0:
             return np.empty(0, dtype=np.float32)
+        parts = np.array_split(pids, PARTS) if len(pids) >= _SHARED_FROM else [pids]
+        return np.concatenate(_beside([partial(self._similarity, query, part) for part in parts]))
+
+    def _similarity(self, query: FloatArray, pids: IntArray) -> FloatArray:
         similarities: FloatArray = self._encode(pids) @ query
         return similarities
 
@@ -100,7 +99,8 @@ class FunnelIndex(FastScanEngine):
 
     def bytes_per_passage(self) -> float:
         """Return the memory that the index takes, in bytes a vector."""
-        return self.leading / 4 + 8.0 + 9.0  # codes; the place in the cell; the passage id
+        place, passage_id = 8.0, 9.0
+        return bytes_in_codes(self.dimensions, self.leading) + place + passage_id
 
     def compact(self) -> None:
         """Close the gaps that removed vectors left; the codes are made again from the texts."""
@@ -108,22 +108,58 @@ class FunnelIndex(FastScanEngine):
             return
         fresh = self._empty()
         for _, vectors in self.vectors(batch=_ENCODED_AT_ONCE):
-            fresh.add(np.ascontiguousarray(vectors[:, : self.leading]))
+            self._append(fresh, vectors)
         live = self._live[: self._used]
         self._pids = self._pids[: self._used][live]
         self._used, self._dead = len(self._pids), 0
         self._live = np.ones(self._used, dtype=np.bool_)
         self._index, self._mapped, self._selected = fresh, False, None
 
+    def _append(self, index: Any, vectors: FloatArray) -> None:
+        add_vectors(index, vectors)
+
+    def _made_selector(self, allowed: IntArray | None) -> tuple[Any, Any]:
+        """Scan nothing where a filter leaves no more passages than are scored in full anyway."""
+        if allowed is None or len(allowed) > self._rescored:
+            return super()._made_selector(allowed)
+        places = self._places(allowed)
+        return _Few(places[places >= 0]), None
+
     def _find(
         self, queries: FloatArray, k: int, selector: Any, reachable: int
     ) -> tuple[FloatArray, IntArray]:
-        parameters = faiss.SearchParametersIVF(sel=selector, nprobe=1)  # type: ignore[call-arg]
-        similarities, places = self._index.search(queries, k, params=parameters)
+        similarities = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        places = np.full((len(queries), k), -1, dtype=np.int64)
+        for row, query in enumerate(queries):
+            if isinstance(selector, _Few):
+                at = selector.places
+            else:
+                at = self._candidates(query, max(k, self._rescored), selector, reachable)
+            near = self.similarity(query, self._pids[at])
+            best = np.lexsort((at, -near))[:k]
+            similarities[row, : len(best)], places[row, : len(best)] = near[best], at[best]
         return similarities, places
 
+    def _candidates(self, query: FloatArray, k: int, selector: Any, reachable: int) -> IntArray:
+        """Return places of the k passages that the codes put first, at the most."""
+        question = self._search.question(query)
+        parts = [
+            partial(self._search.candidates, self._index, question, part, k, selector, reachable)
+            for part in range(PARTS)
+        ]
+        near, places = (np.concatenate(each) for each in zip(*_beside(parts), strict=True))
+        return np.sort(best_of(near, places, k)[1])
 
-def _best(pids: IntArray, similarities: FloatArray, k: int) -> Ranked:
-    """Return the k best, equal ones in the order of their ids."""
-    order = np.lexsort((pids, -similarities))[:k]
-    return pids[order], similarities[order]
+
+def _beside(jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """Run jobs on several threads, the first on this one; all of them here where the others are busy."""
+    waiting = [_threads().submit(job) for job in jobs[1:]]
+    done = [jobs[0]()]
+    for job, future in zip(jobs[1:], waiting, strict=True):
+        done.append(job() if future.cancel() else future.result())
+    return done
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(PARTS, "retriever-funnel")

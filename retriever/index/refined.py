@@ -37,7 +37,7 @@ class RefinedIndex(FastScanEngine):
 
     :param dimensions: width of the vectors.
     :param sample: vectors that the codes are fitted to, shape (n, d).
-    :param leading: leading dimensions that candidates are found by; a multiple of 4.
+    :param leading: leading dimensions that candidates are found by; a multiple of 8.
     """
 
     name = "refined"

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.index.funnel import RESCORED, Encode
+from retriever.index.funnel import Encode
 from retriever.index.protocol import VectorIndex
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
+_RESCORED = (200, 300, 400, 500, 600, 800, 1000, 2000, 4000)  # candidates
 _RANKS = 100  # recall is measured at this depth
 _TIMED = 21  # queries; their median is the latency
 _BLOCK = 4096
@@ -98,7 +99,7 @@ def _settings(index: VectorIndex) -> list[dict[str, int]]:
     if "efSearch" in now:
         return [{"efSearch": ef} for ef in (100, 200, 400, 800, 1600)]
     if "rescored" in now:
-        return [now | {"rescored": count} for count in RESCORED]
+        return [now | {"rescored": count} for count in _RESCORED]
     return [now]
 
 

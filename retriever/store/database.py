@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from retriever.errors import RESTORE, CollectionVersionError, CorruptCollectionError, StorageFullError
+from retriever.errors import RESTORE, CorruptCollectionError, StorageFullError
+from retriever.store.format_version import FORMAT_VERSION, check_version
 
-FORMAT_VERSION = 2
 _PAGE_BYTES = 8192  # a dozen passages a page; half the depth of the tree that 4096 gives
 
 _SCHEMA = """
@@ -65,19 +65,10 @@ def prepare(connection: sqlite3.Connection, path: Path | None) -> None:
     :raises CollectionVersionError: if another version wrote it.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > FORMAT_VERSION:
-        raise CollectionVersionError(
-            f"{path} has format {version}, this version reads up to {FORMAT_VERSION}; "
-            "upgrade two-stage-retriever"
-        )
-    if 0 < version < FORMAT_VERSION:
-        raise CollectionVersionError(
-            f"{path} has format {version}, which an early version wrote; index the documents again"
-        )
-    if version == 0:
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;"
-        )
+    if version:
+        check_version(path, version)
+        return
+    connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;")
 
 
 @contextmanager

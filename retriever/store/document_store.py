@@ -196,7 +196,8 @@ class DocumentStore:
         rows = self.passages.rows_of(pids)
         # All in one value: a row at a time would hand the interpreter lock over each time.
         query = (
-            "SELECT json_group_array(json_array(row, pid, passages, hex(spans), title, text)) "
+            "SELECT json_group_array(CASE WHEN spans IS NULL THEN json_array(row, title || ' ' || text) "
+            "ELSE json_array(row, title, text, pid, passages, hex(spans)) END) "
             "FROM documents WHERE row IN (SELECT value FROM json_each(?))"
         )
         with self._reading() as connection:
@@ -206,15 +207,12 @@ class DocumentStore:
         documents = {row: rest for row, *rest in orjson.loads(found)}
         texts = []
         for pid, row in zip(pids.tolist(), rows.tolist(), strict=True):
-            if row not in documents:
-                texts.append("")
-                continue
-            first, passages, packed, title, text = documents[row]
-            place = pid - first
-            if packed:
-                start, stop = unpacked_spans(passages, bytes.fromhex(packed), len(text))[place]
-                text = text[start:stop]
-            texts.append(f"{title} {text}".strip())
+            text, *cut = documents.get(row, ("",))
+            if cut:
+                passage, first, passages, packed = cut
+                start, stop = unpacked_spans(passages, bytes.fromhex(packed), len(passage))[pid - first]
+                text = f"{text} {passage[start:stop]}"
+            texts.append(text.strip())
         return texts
 
     def _select(self, query: str, values: Sequence[str] | Sequence[int]) -> Iterator[tuple[Any, ...]]:

@@ -14,14 +14,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from retriever.config import RetrieverConfig
 from retriever.errors import (
     CollectionNotFoundError,
-    CollectionVersionError,
     ConfigError,
     CorruptCollectionError,
     StorageFullError,
 )
+from retriever.store.format_version import check_version
 
 MANIFEST = "collection.json"
-FORMAT_VERSION = 2
 _CHECKED_AT_ONCE = 1 << 20  # bytes
 
 
@@ -69,7 +68,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read what a collection was made with.
 
     :raises CollectionNotFoundError: if there is none in the folder.
-    :raises CollectionVersionError: if a newer version wrote it.
+    :raises CollectionVersionError: if another version wrote it.
     :raises CorruptCollectionError: if it is damaged.
     """
     path = folder / MANIFEST
@@ -80,11 +79,8 @@ def read_manifest(folder: Path) -> Manifest:
         )
     content = _read_json(path)
     version = content.get("format")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise CollectionVersionError(
-            f"{path} has format {version}, this version reads up to {FORMAT_VERSION}; "
-            "upgrade two-stage-retriever"
-        )
+    if isinstance(version, int):
+        check_version(path, version)
     try:
         return Manifest.model_validate(content)
     except (ValidationError, ConfigError) as error:

@@ -108,16 +108,17 @@ def test_a_flipped_bit_is_noticed(make, reopen, tmp_path):
         reopen(folder(tmp_path))
 
 
-def test_a_newer_collection_is_refused(make, reopen, tmp_path):
+@pytest.mark.parametrize(("version", "remedy"), [(99, "upgrade"), (2, "index the documents again")])
+def test_a_collection_of_another_version_is_refused(make, reopen, tmp_path, version, remedy):
     make(path=True).close()
     manifest = folder(tmp_path) / "collection.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 99}))
-    with pytest.raises(CollectionVersionError, match="format 99.*upgrade"):
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": version}))
+    with pytest.raises(CollectionVersionError, match=f"format {version}.*{remedy}"):
         reopen(folder(tmp_path))
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", "{}", '{"format": 1, "config": {"depht": 3}, "encoder": "x"}']
+    "content", ["{", "[]", "{}", '{"format": 3, "config": {"depht": 3}, "encoder": "x"}']
 )
 def test_a_damaged_manifest_is_named(make, reopen, tmp_path, content):
     make(path=True).close()

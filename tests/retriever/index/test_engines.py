@@ -127,4 +127,4 @@ def test_a_narrow_filter_is_answered_exactly_by_the_refined_index(monkeypatch):
 
 
 def test_codes_need_some_width():
-    assert [leading_dimensions(width) for width in (8, 16, 31, 256, 1024)] == [0, 16, 28, 256, 256]
+    assert [leading_dimensions(width) for width in (8, 16, 31, 256, 1024)] == [0, 16, 24, 256, 256]
