@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.bench.scale_peers import build_and_search
+from eval.bench import scale_lancedb, scale_peers
 from eval.bench.varied_text import documents, questions
 from eval.environment import environment
 from eval.evaluation import Latency
@@ -49,12 +49,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("eval/results/scale.json"))
     parser.add_argument("--index", default="auto", help="vector index, as in RetrieverConfig")
     parser.add_argument(
-        "--peers", action="store_true", help="build the same from model2vec, FAISS and bm25s too, in turn"
+        "--peers",
+        action="store_true",
+        help="build the same from model2vec, FAISS and bm25s, and in LanceDB, too, in turn",
     )
-    parser.add_argument("--part", choices=["build", "search", "peers"], help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=[*_PARTS, *_PEERS], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part is not None:
-        parts = {"build": _build, "search": _search, "peers": _peers}
+        parts = _PARTS | _PEERS
         print(json.dumps(parts[arguments.part](arguments.sizes[0], arguments.folder, arguments.index)))
         return
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="scale-"))
@@ -62,7 +64,7 @@ def main() -> None:
     results["environment"] = environment()
     for size in arguments.sizes:
         measured: dict[str, Any] = {"index": arguments.index}
-        for part in ("build", "search", "peers") if arguments.peers else ("build", "search"):
+        for part in [*_PARTS, *(_PEERS if arguments.peers else ())]:
             measured[part] = _in_process(part, size, folder / str(size), arguments.index)
             print(json.dumps({size: measured[part]}, indent=1), flush=True)
         results["sizes"][str(size)] = measured
@@ -111,7 +113,12 @@ def _build(size: int, folder: Path, index: str) -> dict[str, Any]:
 
 def _peers(size: int, folder: Path, index: str) -> dict[str, Any]:
     """What others need for the same texts; the kind of index is theirs."""
-    return build_and_search(size, folder / "peers")
+    return scale_peers.build_and_search(size, folder / "peers")
+
+
+def _lancedb(size: int, folder: Path, index: str) -> dict[str, Any]:
+    """What LanceDB needs for the same texts and vectors; the kind of index is its own."""
+    return scale_lancedb.build_and_search(size, folder / "lancedb")
 
 
 def _search(size: int, folder: Path, index: str) -> dict[str, Any]:
@@ -209,6 +216,11 @@ def _recall(retriever: Retriever, queries: Sequence[str], size: int) -> float:
         exact = collection.encoder.encode(collection.store.passage_texts(pids)) @ query
         hits += min(100, int((exact >= bound - 1e-5).sum()))
     return round(hits / (100 * len(queries)), 4)
+
+
+Part = Callable[[int, Path, str], dict[str, Any]]
+_PARTS: dict[str, Part] = {"build": _build, "search": _search}
+_PEERS: dict[str, Part] = {"peers": _peers, "lancedb": _lancedb}
 
 
 if __name__ == "__main__":

@@ -16,16 +16,24 @@ PANELS: dict[str, dict[str, _Pick]] = {
     "build, seconds": {
         "this project": lambda one: one["build"]["seconds"],
         "model2vec + FAISS + bm25s": lambda one: one["peers"]["seconds"],
+        "LanceDB, our vectors": lambda one: one["lancedb"]["seconds"],
     },
     "peak memory while building, MB": {
         "this project": lambda one: one["build"]["peak_memory_mb"],
         "model2vec + FAISS + bm25s": lambda one: one["peers"]["peak_memory_mb"],
+        "LanceDB, our vectors": lambda one: one["lancedb"]["peak_memory_mb"],
+    },
+    "on disk, MB": {
+        "this project": lambda one: one["build"]["disk_mb"],
+        "model2vec + FAISS + bm25s": lambda one: one["peers"]["disk_mb"],
+        "LanceDB, our vectors": lambda one: one["lancedb"]["disk_mb"],
     },
     "first stage p50, ms": {
         "hybrid": lambda one: one["search"]["hybrid_ms"]["p50"],
         "dense": lambda one: one["search"]["dense_ms"]["p50"],
         "filter keeping 1 %": lambda one: one["search"]["filtered_ms"]["1 %"]["p50"],
         "model2vec + FAISS + bm25s": lambda one: one["peers"]["both_halves_ms"]["p50"],
+        "LanceDB, our vectors": lambda one: one["lancedb"]["both_halves_ms"]["p50"],
     },
 }
 

@@ -146,10 +146,13 @@ class _Run:
 
     def _create(self, documents: Iterator[Document]) -> WriteSummary:
         from retriever.config import RetrieverConfig
+        from retriever.loading import load_reranker
         from retriever.pipeline import Retriever
         from retriever.types import WriteSummary
 
         config = RetrieverConfig(**self._settings)
+        if "reranker" in self._settings:
+            load_reranker(config)  # no search is made here that would find a wrong name
         with Retriever.from_corpus(
             documents, path=self._directory, config=config, progress=self._progress
         ) as retriever:
@@ -245,6 +248,7 @@ def _print(summary: WriteSummary, size: int, directory: Path, seconds: float) ->
     if kept > 0:
         changes.append(f"{kept:,} of the collection not in these sources, kept (`sync` deletes them)")
     rate = f"{read / seconds:,.0f} documents a second" if seconds > 0 else ""
-    done = f"{directory}: {size:,} documents ({', '.join(changes)}) in {seconds:.1f} s, {rate}"
+    documents = "document" if size == 1 else "documents"
+    done = f"{directory}: {size:,} {documents} ({', '.join(changes)}) in {seconds:.1f} s, {rate}"
     out.out(done, highlight=False)
     out.out(f'Ask it: {program()} search {directory} "your question"', highlight=False)

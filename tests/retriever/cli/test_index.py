@@ -87,6 +87,14 @@ def test_settings_reach_the_collection(run, notes, tmp_path, encoder_folder):
         assert retriever.config.reranker is None
 
 
+def test_a_reranker_that_is_not_there_is_named_before_anything_is_read(run, notes, tmp_path, encoder_folder):
+    missing = tmp_path / "no-such-model"
+    options = ["--encoder", encoder_folder, "--reranker", missing]
+    result = run("index", notes, "--out", tmp_path / "c", *options)
+    assert result.exit_code == 1
+    assert str(missing) in result.stderr and not (tmp_path / "c").exists()
+
+
 def test_settings_cannot_change_afterwards(run, notes, collection):
     result = run("index", notes, "--out", collection, "--dimensions", 8)
     assert result.exit_code == 1
