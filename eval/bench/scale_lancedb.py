@@ -65,7 +65,8 @@ def build_and_search(size: int, folder: Path) -> dict[str, Any]:
     disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
     def near(vector: FloatArray, wanted: int, nprobes: int, refined: int) -> Any:
-        search = table.search(vector).distance_type("cosine").nprobes(nprobes).refine_factor(refined)
+        asking: Any = table.search(vector)
+        search = asking.distance_type("cosine").nprobes(nprobes).refine_factor(refined)
         return search.limit(wanted).select(["text", "_distance"]).to_arrow()
 
     def recall(nprobes: int, refined: int) -> float:
