@@ -57,8 +57,10 @@ def fit(layers: Any, sample: FloatArray) -> None:
     """Fit all codes to vectors of shape (n, d)."""
     coarse, fine, rotation = _opened(layers)
     with one_thread():
-        rotation.pq = faiss.ProductQuantizer(coarse.d, coarse.pq.M, 4)
+        four_bits = faiss.ProductQuantizer(coarse.d, coarse.pq.M, 4)
+        rotation.pq = four_bits  # by a pointer that keeps nothing alive
         rotation.train(np.ascontiguousarray(sample[:, : coarse.d]))
+        rotation.pq = None
         coarse.train(rotation.apply(np.ascontiguousarray(sample[:, : coarse.d])))
         quicken(coarse)
         fine.train(_blurred(coarse, _rotated(rotation, sample, fine.d)))
@@ -160,8 +162,9 @@ def _scanned(
 ) -> tuple[FloatArray, IntArray]:
     """Return approximate similarities and places of the k best in some cells."""
     near, places = np.empty(k, dtype=np.float32), np.empty(k, dtype=np.int64)
+    to_cells = np.zeros(len(cells), dtype=np.float32)  # codes are of whole vectors: it makes no difference
     pointer: Any = faiss.swig_ptr
-    arrays = [pointer(each) for each in (cells, np.zeros(len(cells), dtype=np.float32), near, places)]
+    arrays = [pointer(each) for each in (cells, to_cells, near, places)]  # which keeps none of them alive
     parameters = faiss.SearchParametersIVF(sel=selector, nprobe=len(cells))  # type: ignore[call-arg]
     with one_thread():
         # FAISS's own wrapper takes no parameters here.
