@@ -75,7 +75,7 @@ class CorruptCollectionError(CollectionError):
 
 
 class CollectionVersionError(CollectionError):
-    """The collection was written by a newer version of this project."""
+    """The collection was written by another version of this project."""
 
 
 class StorageFullError(CollectionError):

@@ -85,7 +85,12 @@ def home() -> Path:
 def _collection() -> Retriever:
     """Open the demo's collection, or build it where it is missing, damaged or of another version."""
     from retriever.cli.console import say
-    from retriever.errors import CollectionNotFoundError, ConfigError, CorruptCollectionError
+    from retriever.errors import (
+        CollectionNotFoundError,
+        CollectionVersionError,
+        ConfigError,
+        CorruptCollectionError,
+    )
     from retriever.pipeline import Retriever
 
     path = home() / f"stdlib-{'.'.join(map(str, sys.version_info[:3]))}"
@@ -93,7 +98,7 @@ def _collection() -> Retriever:
         return Retriever.open(path)
     except CollectionNotFoundError:
         pass
-    except (ConfigError, CorruptCollectionError) as error:
+    except (CollectionVersionError, ConfigError, CorruptCollectionError) as error:
         # Everything in it can be made again, so nobody has to repair anything.
         say(f"building the demo's collection again: {error}")
     _build(path)

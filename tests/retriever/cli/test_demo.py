@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from retriever.cli import demo
@@ -49,6 +51,16 @@ def test_another_encoder_means_building_again(run, monkeypatch):
     result = run("demo", "random element")
     assert result.exit_code == 0
     assert "building the demo's collection again" in result.stderr
+
+
+@pytest.mark.parametrize("version", [2, 99])
+def test_a_collection_of_another_version_is_built_again(run, tmp_path, version):
+    run("demo")
+    manifest = next((tmp_path / "home").glob("*/collection.json"))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": version}))
+    result = run("demo", "random element")
+    assert result.exit_code == 0
+    assert f"building the demo's collection again: {manifest} has format {version}" in result.stderr
 
 
 def test_a_stopped_build_leaves_nothing_half(run, monkeypatch, tmp_path):
