@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from rerank.loading import load_reranker
 from retriever import Retriever
 
 # Each transaction takes a tenth of a second more: a signal finds the run in the middle on any machine.
@@ -87,7 +88,10 @@ def test_settings_reach_the_collection(run, notes, tmp_path, encoder_folder):
         assert retriever.config.reranker is None
 
 
-def test_a_reranker_that_is_not_there_is_named_before_anything_is_read(run, notes, tmp_path, encoder_folder):
+def test_a_reranker_that_is_not_there_is_named_before_anything_is_read(
+    run, notes, tmp_path, encoder_folder, monkeypatch
+):
+    monkeypatch.setattr("rerank.load_reranker", load_reranker)
     missing = tmp_path / "no-such-model"
     options = ["--encoder", encoder_folder, "--reranker", missing]
     result = run("index", notes, "--out", tmp_path / "c", *options)
