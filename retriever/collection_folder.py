@@ -77,6 +77,8 @@ def _require_documents(path: Path) -> None:
     """Raise where the documents themselves are gone: nothing can be made again without them."""
     if not (path / DATABASE).is_file():
         raise CorruptCollectionError(f"{path / DATABASE} is missing; {RESTORE}")
+    if not (path / DATABASE).stat().st_size:
+        raise CorruptCollectionError(f"{path / DATABASE} is empty; {RESTORE}")
 
 
 def check_encoder(path: Path, manifest: Manifest, encoder: StaticEncoder) -> None:

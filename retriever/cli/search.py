@@ -19,9 +19,9 @@ def _parse_filter(text: str | None) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(
-            f'{text!r} is no JSON ({error}); for example \'{{"lang": "en"}}\''
+            f'{text[:200]!r} is no JSON ({error}); for example \'{{"lang": "en"}}\''
         ) from error
     if not isinstance(value, dict):
         raise typer.BadParameter(f'{text!r} is no JSON object; for example \'{{"lang": "en"}}\'')

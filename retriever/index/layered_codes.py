@@ -41,6 +41,7 @@ def layered_codes(dimensions: int, leading: int) -> tuple[Any, Any]:
     coarse, nearest = fast_scan(leading, shared=_FOUR, cells=_CELLS)
     width = _width(dimensions, leading)
     fine = faiss.IndexPQ(width, width // _EIGHT, 8, faiss.METRIC_INNER_PRODUCT)
+    fine.pq.cp.min_points_per_centroid = 1  # fewer are warned of, once a code
     rotation: Any = faiss.OPQMatrix(leading, leading // _FOUR)
     rotation.niter = _TURNS
     rotated: Any = faiss.IndexPreTransform(rotation, coarse)

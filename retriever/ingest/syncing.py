@@ -108,7 +108,7 @@ class NotedFiles:
 class SyncSummary:
     """What a sync did.
 
-    :param read: files that are new or changed, and were read.
+    :param read: files that are new or changed, or of which a document was deleted since, and were read.
     :param unchanged: files whose content is as it was.
     :param gone: files that are no longer there.
     :param added: documents that are new.
@@ -179,10 +179,10 @@ class _Sync:
         self._written = WriteSummary()
 
     def keeps(self, file: SourceFile) -> bool:
-        """Tell whether a file's content is as it was."""
+        """Tell whether a file's content is as it was, and what it says still there."""
         self._digests[file.id] = file_digest(file.path)
         before, ids = self._known.get(file.id, (_READING, []))
-        if self._digests[file.id] != before:
+        if self._digests[file.id] != before or len(self._store.digests(ids)) < len(set(ids)):
             return False
         for id in ids:
             self._holders.add(file.id, id)

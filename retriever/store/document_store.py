@@ -19,7 +19,7 @@ from retriever.errors import RESTORE, ClosedError, CorruptCollectionError
 from retriever.store.content_id import content_digest
 from retriever.store.database import connect, prepare, reported, snapshot
 from retriever.store.filter_cache import FilterCache
-from retriever.store.filters import compile_filter, field_path, field_value
+from retriever.store.filters import answerable, compile_filter, field_path, field_value
 from retriever.store.passage_table import PassageTable
 from retriever.store.records import (
     Change,
@@ -247,7 +247,7 @@ class DocumentStore:
         :raises FilterError: if the filter is malformed.
         """
         clause = compile_filter(filter)
-        with self._reading() as connection:
+        with self._reading() as connection, answerable():
             return self._filters.passages(connection, clause, self.known_seq, self.passages)
 
     def matching_ids(self, filter: Filter) -> list[str]:
@@ -256,7 +256,7 @@ class DocumentStore:
         :raises FilterError: if the filter is malformed.
         """
         sql, values = compile_filter(filter)
-        with self._reading() as connection:
+        with self._reading() as connection, answerable():
             return [id for (id,) in connection.execute(f"SELECT id FROM documents WHERE {sql}", values)]
 
     def passages_since(self, seq: int, *, batch: int) -> Iterator[list[StoredPassage]]:

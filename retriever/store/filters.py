@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from retriever.errors import FilterError
@@ -13,6 +16,9 @@ Clause = tuple[str, list[Any]]
 _COLUMN = "documents.metadata"
 _RANGES = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _LAST_CHARACTER = 8 * "\U0010ffff"  # sorts after all that begin as wanted
+_TOO_LARGE = "the filter is too long or nested too deep for {}; nest less, and give many values to 'in'"
+_REFUSALS = ("Expression tree is too large", "parser stack overflow", "too many SQL variables")
+_INTEGERS = range(-(1 << 63), 1 << 63)  # that SQLite compares
 _OPERATORS = ("eq", "ne", "in", *_RANGES, "prefix", "contains", "exists")
 
 
@@ -28,6 +34,28 @@ def compile_filter(filter: Filter) -> Clause:
     :return: a SQL expression over the table `documents`, and its parameters.
     :raises FilterError: if the filter is malformed; the message says where.
     """
+    try:
+        return _compiled(filter)
+    except RecursionError as error:
+        raise FilterError(_TOO_LARGE.format("Python")) from error
+
+
+@contextmanager
+def answerable() -> Iterator[None]:
+    """Turn SQLite's refusal of a filter into ours: the database is whole.
+
+    :raises FilterError: if the filter is longer or deeper than SQLite reads.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if any(refusal in str(error) for refusal in _REFUSALS):
+            raise FilterError(_TOO_LARGE.format("SQLite")) from error
+        raise
+
+
+def _compiled(filter: Filter) -> Clause:
+    """Compile all fields of a filter."""
     if not isinstance(filter, Mapping):
         raise FilterError(f"a filter is a mapping such as {{'lang': 'en'}}, not {type(filter).__name__}")
     return _join([_entry(field, condition) for field, condition in filter.items()], "AND")
@@ -40,9 +68,9 @@ def _entry(field: object, condition: Any) -> Clause:
     if field in ("and", "or"):
         if isinstance(condition, str) or not isinstance(condition, Sequence) or not condition:
             raise FilterError(f"{field!r} takes a non-empty list of filters, not {condition!r}")
-        return _join([compile_filter(part) for part in condition], field.upper())
+        return _join([_compiled(part) for part in condition], field.upper())
     if field == "not":
-        sql, values = compile_filter(condition)
+        sql, values = _compiled(condition)
         return f"NOT coalesce({sql}, 0)", values
     if isinstance(condition, Mapping):
         if not condition:
@@ -87,6 +115,7 @@ def _compare(field: str, symbol: str, value: Any) -> Clause:
         raise FilterError(f"the filter on {field!r} compares with {value!r}; use a string or a number")
     if value != value:
         raise FilterError(f"the filter on {field!r} compares with NaN, which equals nothing; use a number")
+    _check_storable(field, value)
     types = "'text'" if isinstance(value, str) else "'integer', 'real'"
     condition = f"{field_value(path)} {symbol} ? AND json_type({_COLUMN}, {path}) IN ({types})"
     return f"({condition})", [value]
@@ -95,12 +124,32 @@ def _compare(field: str, symbol: str, value: Any) -> Clause:
 def _member(field: str, value: Any) -> Clause:
     if isinstance(value, str | Mapping) or not isinstance(value, Sequence | set | frozenset):
         raise FilterError(f"'in' on {field!r} takes a list of values, not {value!r}")
-    return _join([_equal(field, item) for item in value], "OR") if value else ("0", [])
+    if not value:
+        return "0", []
+    kinds: dict[str, list[str | float]] = {"'text'": [], "'integer', 'real'": []}
+    clauses = []
+    for item in value:
+        if isinstance(item, str):
+            kinds["'text'"].append(item)
+        elif isinstance(item, int | float) and not isinstance(item, bool) and math.isfinite(item):
+            kinds["'integer', 'real'"].append(item)
+        else:
+            clauses.append(_equal(field, item))
+    for types, items in kinds.items():
+        for item in items:
+            _check_storable(field, item)
+        if items:
+            path = field_path(field)
+            # One parameter however many there are: SQLite takes no more than a thousand conditions.
+            among = f"{field_value(path)} IN (SELECT value FROM json_each(?))"
+            clauses.append((f"({among} AND json_type({_COLUMN}, {path}) IN ({types}))", [json.dumps(items)]))
+    return _join(clauses, "OR")
 
 
 def _prefix(field: str, value: Any) -> Clause:
     if not isinstance(value, str):
         raise FilterError(f"'prefix' on {field!r} takes a string, not {value!r}")
+    _check_storable(field, value)
     path = field_path(field)
     # The range lets an index help.
     within = f"{field_value(path)} >= ? AND {field_value(path)} < ?"
@@ -114,6 +163,7 @@ def _contains(field: str, value: Any) -> Clause:
     """An array holds the value, or a string holds it as a part."""
     if value is None or not isinstance(value, bool | int | float | str):
         raise FilterError(f"'contains' on {field!r} takes a string, number or boolean, not {value!r}")
+    _check_storable(field, value)
     path = field_path(field)
     if isinstance(value, bool):
         match, values = "each.type = ?", list[Any](["true" if value else "false"])
@@ -128,6 +178,19 @@ def _contains(field: str, value: Any) -> Clause:
         return f"({element})", values
     part = f"json_type({_COLUMN}, {path}) = 'text' AND instr({field_value(path)}, ?) > 0"
     return f"(({element}) OR ({part}))", [*values, value]
+
+
+def _check_storable(field: str, value: str | float) -> None:
+    """Raise where no document can hold a value, for SQLite cannot either."""
+    if isinstance(value, int) and value not in _INTEGERS:
+        raise FilterError(
+            f"the filter on {field!r} compares with {value}, more than 64 bits hold; use a float"
+        )
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise FilterError(f"the filter on {field!r} holds half a character ({error.reason})") from error
 
 
 def _exists(field: str, value: Any) -> Clause:
@@ -165,5 +228,6 @@ def field_path(field: str) -> str:
     """
     if '"' in field or "\0" in field:
         raise FilterError(f"the field {field!r} holds a double quote or NUL, which JSON paths cannot name")
+    _check_storable(field, field)
     path = "$" + "".join(f".{json.dumps(step, ensure_ascii=False)}" for step in field.split("."))
     return "'" + path.replace("'", "''") + "'"

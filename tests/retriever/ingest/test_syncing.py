@@ -32,6 +32,14 @@ def test_only_what_changed_is_read_and_what_is_gone_is_deleted(make, folder):
     assert retriever.get("cat.md").text.endswith("The cat ran.")
 
 
+def test_what_was_deleted_by_hand_comes_back_with_its_file(make, folder):
+    retriever = make(path=True)
+    sync(retriever, [folder])
+    retriever.delete(["b1", "cat.md"])
+    assert sync(retriever, [folder]) == SyncSummary(read=2, unchanged=1, added=2)
+    assert "b1" in retriever and "cat.md" in retriever
+
+
 def test_an_id_of_another_file_is_refused_and_nothing_is_lost(make, folder):
     retriever = make(path=True)
     sync(retriever, [folder])

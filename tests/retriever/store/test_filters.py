@@ -35,6 +35,11 @@ def matching(records, filter):
         ({"lang": {"ne": "en"}}, "bde"),
         ({"lang": {"in": ["de", "fr"]}}, "b"),
         ({"lang": {"in": []}}, ""),
+        ({"year": {"in": [2019, "2020", 2022.5]}}, "acd"),
+        ({"year": {"in": [2019.0, True]}}, "a"),
+        ({"open": {"in": [None, True]}}, "ace"),
+        ({"year": {"in": [*range(2500), float("inf")]}}, "ab"),
+        ({"lang": {"in": ["de", *map(str, range(5000))]}}, "b"),
         ({"year": {"gte": 2021}}, "bc"),
         ({"year": {"gt": 2019, "lt": 2022}}, "b"),
         ({"year": {"gte": "2020"}}, "d"),
@@ -112,3 +117,29 @@ def test_equality_agrees_with_python(records, value):
     rest = "".join(id for id in named if id not in expected)
     assert matching(named, {"x": {"ne": value}}) == rest
     assert matching(named, {"not": {"x": value}}) == rest
+
+
+@pytest.mark.parametrize("value", [1 << 63, -(1 << 64), "\ud800"])
+@pytest.mark.parametrize("operator", ["eq", "in", "gte", "contains", "prefix"])
+def test_what_no_document_can_hold_is_refused(value, operator):
+    if operator == "prefix" and not isinstance(value, str):
+        value = "\udfff"
+    with pytest.raises(FilterError, match="64 bits|half a character"):
+        matching(RECORDS, {"year": {operator: [value] if operator == "in" else value}})
+    with pytest.raises(FilterError, match="half a character"):
+        matching(RECORDS, {"\ud800": {"exists": True}})
+
+
+def nested(depth, *, word="not"):
+    made = {"lang": "en"}
+    for _ in range(depth):
+        made = {word: made if word == "not" else [made, {"year": 2019}]}
+    return made
+
+
+@pytest.mark.parametrize(
+    "filter", [nested(60), nested(100_000), nested(60, word="or"), {"or": [{"year": n} for n in range(3000)]}]
+)
+def test_a_filter_too_large_for_sqlite_is_no_damage(filter):
+    with pytest.raises(FilterError, match="too long or nested too deep"):
+        matching(RECORDS, filter)
