@@ -40,16 +40,24 @@ def record_document(record: Mapping[str, Any], fields: RecordFields, where: str)
     :param fields: which field is what.
     :param where: file and line, for errors.
     :return: the document, or None where neither text nor title holds anything.
-    :raises SourceError: if there is no text field, or a value cannot be kept.
+    :raises SourceError: if there is no text field, or none of a name that was given, or a value cannot be
+        kept.
     """
     names = {name.lower(): name for name in reversed(list(record))}
     text_field = _pick(record, names, fields.text, _TEXT)
     title_field = _pick(record, names, fields.title, _TITLE)
     id_field = _pick(record, names, fields.id, _ID)
-    if text_field is None and title_field is None:
+    there = ", ".join(map(repr, record)) or "nothing"
+    if fields.id is not None and id_field is None:
+        raise SourceError(
+            f"{where} has no field {fields.id!r} for its id, only {there}; "
+            "name another with --id-field (RecordFields(id=…)), or none"
+        )
+    # A title alone will do where no text was asked for by name.
+    if text_field is None and (title_field is None or fields.text is not None):
         expected = fields.text or ", ".join(_TEXT)
         raise SourceError(
-            f"{where} has no text field ({expected}), only {', '.join(map(repr, record)) or 'nothing'}; "
+            f"{where} has no text field ({expected}), only {there}; "
             "name the field with --text-field (RecordFields(text=…))"
         )
     text = _string(record, text_field, where)

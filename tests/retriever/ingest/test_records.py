@@ -34,6 +34,12 @@ def test_an_id_is_made_from_the_content():
     assert read({"text": "words", "heading": "H"}).id == content_id("H", "words")
 
 
+@pytest.mark.parametrize("field", ["text", "id"])
+def test_a_named_field_that_is_not_there_is_told_even_beside_a_title(field):
+    with pytest.raises(SourceError, match=rf"line 3 has no .*nosuch.*'title', 'words'.*--{field}-field"):
+        read({"title": "T", "words": "x"}, **{"text": "words", field: "nosuch"})
+
+
 def test_named_fields_come_before_usual_ones():
     document = read({"text": "a", "answer": "b", "key": "k"}, text="answer", id="key")
     assert (document.id, document.text, document.metadata) == ("k", "b", {"text": "a"})
