@@ -30,10 +30,16 @@ PANELS: dict[str, dict[str, _Pick]] = {
     },
     "first stage p50, ms": {
         "hybrid": lambda one: one["search"]["hybrid_ms"]["p50"],
+        "hybrid, p99": lambda one: one["search"]["hybrid_ms"]["p99"],
+        "hybrid, 16 clients": lambda one: one["search"]["hybrid_ms_16_clients"]["p50"],
         "dense": lambda one: one["search"]["dense_ms"]["p50"],
         "filter keeping 1 %": lambda one: one["search"]["filtered_ms"]["1 %"]["p50"],
         "model2vec + FAISS + bm25s": lambda one: one["peers"]["both_halves_ms"]["p50"],
         "LanceDB, our vectors": lambda one: one["lancedb"]["both_halves_ms"]["p50"],
+    },
+    "recall@100 of exact search": {
+        "this project": lambda one: one["search"]["recall_at_100"],
+        "LanceDB, our vectors": lambda one: one["lancedb"]["recall_at_100"],
     },
 }
 
