@@ -23,7 +23,7 @@ _EIGHT = 8  # dimensions that one fine code stands for, and its bits
 _FINE = 384  # dimensions at the most; 512 take 16 bytes more, and find .009 more among 500 candidates
 _TURNS = 5  # rounds of fitting the rotation; 15 found no more
 _CELLS = 256  # all of them scanned: to leave the farthest fifth out cost .005 of recall, saved 1.5 ms of 11
-_ORDERED = 1 / 1250  # of the passages, which fine codes order; holds about .988 of the 100 nearest of ten million
+_ORDERED = 1 / 1250  # of the passages, which fine codes order; about .988 of the 100 nearest of ten million
 
 
 def layered_codes(dimensions: int, leading: int) -> tuple[Any, Any]:
