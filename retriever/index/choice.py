@@ -10,6 +10,15 @@ from retriever.index.layered_codes import bytes_in_codes
 
 FLAT_UP_TO = 100_000  # passages; 4 ms a query at 256 dimensions on one core
 TRAINED_FROM = 5_000  # passages; fewer cannot train a quantizer, and are searched exactly in less than 1 ms
+_KINDS = {
+    "flat": "every vector is compared in full",
+    "fp16": "every vector is compared, at 16 bits a dimension",
+    "sq8": "every vector is compared, at 8 bits a dimension",
+    "refined": "candidates are found by short codes and compared at 8 bits a dimension",
+    "ivf": "only the cells nearest to a query are searched, at 16 bits a dimension",
+    "hnsw": "a graph of neighbours is followed, at 16 bits a dimension",
+    "funnel": "candidates are found by two layers of codes, and their texts are encoded again",
+}
 _ORDER = ("flat", "fp16", "sq8", "refined", "funnel")
 
 
@@ -76,7 +85,7 @@ def _as_wished(engine: str, passages: int, dimensions: int) -> Choice:
         return Choice(
             "fp16", f"{engine} was asked for; vectors of {dimensions} dimensions are too narrow for it"
         )
-    return Choice(engine, "asked for")
+    return Choice(engine, f"asked for; {_KINDS[engine]}")
 
 
 def _mb(count: int) -> str:

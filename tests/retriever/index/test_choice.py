@@ -26,7 +26,8 @@ def test_auto_goes_by_size_and_memory(passages, limit, engine):
 @pytest.mark.parametrize("engine", ["flat", "fp16", "sq8", "refined", "ivf", "hnsw", "funnel"])
 def test_what_is_asked_for_is_taken_where_it_can_be(engine):
     config = RetrieverConfig(index=engine)
-    assert choose(config, passages=50_000, dimensions=256).engine == engine
+    choice = choose(config, passages=50_000, dimensions=256)
+    assert choice.engine == engine and choice.reason.startswith("asked for; ")
     few = choose(config, passages=100, dimensions=256)
     assert few.engine == (engine if engine == "fp16" else "flat")
 

@@ -22,7 +22,7 @@ def test_an_engine_is_reached_tuned_explained_and_kept(make, reopen, tmp_path, m
     retriever = make(docs(1200), path=True, index=engine, target_recall=0.9)
     exact = make(docs(1200), index="flat")
     info = retriever.info()
-    assert (info.index, info.index_reason) == (engine, "asked for")
+    assert info.index == engine and info.index_reason.startswith("asked for; ")
     assert info.recall is not None and info.recall >= 0.9
     assert info.latency_ms is not None and info.vector_bytes > 0
     retriever.delete(["d3"])
