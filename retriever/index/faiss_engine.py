@@ -60,6 +60,11 @@ class FaissEngine(ABC):
         """Add vectors of shape (n, d) to a FAISS index like this one's."""
         index.add(vectors)
 
+    def _vectors_at(self, places: IntArray) -> FloatArray:
+        """Return the vectors that stand at places, as precisely as they are kept."""
+        vectors: FloatArray = self._index.reconstruct_batch(places)
+        return vectors
+
     def __len__(self) -> int:
         return self._used - self._dead
 
@@ -126,7 +131,7 @@ class FaissEngine(ABC):
         places = np.flatnonzero(self._live[: self._used])
         for start in range(0, len(places), batch):
             chosen = places[start : start + batch]
-            yield self._pids[chosen], self._index.reconstruct_batch(chosen)
+            yield self._pids[chosen], self._vectors_at(chosen)
 
     def bytes_per_passage(self) -> float:
         """Return the memory that the index takes, in bytes a vector."""
@@ -145,7 +150,7 @@ class FaissEngine(ABC):
             return
         fresh = self._empty()
         for _, vectors in self.vectors(batch=65_536):
-            fresh.add(vectors)
+            self._append(fresh, vectors)
         live = self._live[: self._used]
         self._pids = self._pids[: self._used][live]
         self._used, self._dead = len(self._pids), 0
@@ -217,6 +222,12 @@ class FaissEngine(ABC):
             bits[places[places >= 0]] = True
         packed = np.packbits(bits, bitorder="little")
         return faiss.IDSelectorBitmap(packed), packed  # type: ignore[call-arg, arg-type]
+
+
+def rows_of_codes(flat: Any) -> NDArray[np.uint8]:
+    """Return a view of the codes in a flat FAISS index, one row a vector; nothing may be added meanwhile."""
+    codes: NDArray[np.uint8] = faiss.rev_swig_ptr(flat.codes.data(), flat.codes.size())
+    return codes.reshape(-1, flat.code_size)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -30,7 +30,6 @@ T = TypeVar("T")
 Encode = Callable[[IntArray], FloatArray]
 """Gives the full vectors of passages, shape (n, d), by encoding their texts."""
 
-_ENCODED_AT_ONCE = 4096
 _SHARED_FROM = 100  # texts; fewer are encoded before another thread is awake
 
 
@@ -90,30 +89,13 @@ class FunnelIndex(FastScanEngine):
         similarities: FloatArray = self._encode(pids) @ query
         return similarities
 
-    def vectors(self, *, batch: int) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Yield ids and vectors of everything in the index, encoded again."""
-        pids = self._pids[: self._used][self._live[: self._used]]
-        for start in range(0, len(pids), batch):
-            chosen = pids[start : start + batch]
-            yield chosen, self._encode(chosen)
+    def _vectors_at(self, places: IntArray) -> FloatArray:
+        return self._encode(self._pids[places])
 
     def bytes_per_passage(self) -> float:
         """Return the memory that the index takes, in bytes a vector."""
         place, passage_id = 8.0, 9.0
         return bytes_in_codes(self.dimensions, self.leading) + place + passage_id
-
-    def compact(self) -> None:
-        """Close the gaps that removed vectors left; the codes are made again from the texts."""
-        if not self._dead:
-            return
-        fresh = self._empty()
-        for _, vectors in self.vectors(batch=_ENCODED_AT_ONCE):
-            self._append(fresh, vectors)
-        live = self._live[: self._used]
-        self._pids = self._pids[: self._used][live]
-        self._used, self._dead = len(self._pids), 0
-        self._live = np.ones(self._used, dtype=np.bool_)
-        self._index, self._mapped, self._selected = fresh, False, None
 
     def _append(self, index: Any, vectors: FloatArray) -> None:
         add_vectors(index, vectors)

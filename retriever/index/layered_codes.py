@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.index.faiss_engine import one_thread
+from retriever.index.faiss_engine import one_thread, rows_of_codes
 from retriever.index.fast_scan import copy_codes, fast_scan, quicken
 
 FloatArray = NDArray[np.float32]
@@ -141,10 +141,9 @@ class LayeredSearch:
         coarse, fine, _ = _opened(layers)
         wide = max(k, math.ceil(reachable * _ORDERED / PARTS))
         near, places = _scanned(coarse, question.leading, wide, question.cells[part], selector)
-        rows = faiss.rev_swig_ptr(fine.codes.data(), fine.codes.size()).reshape(-1, fine.pq.M)
         # A column at a time, each looked up in its own kilobyte.
         for codes, table in zip(
-            np.ascontiguousarray(rows.take(places, axis=0).T), question.told, strict=True
+            np.ascontiguousarray(rows_of_codes(fine).take(places, axis=0).T), question.told, strict=True
         ):
             near += table.take(codes)
         return best_of(near, places, k)

@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.index.faiss_engine import one_thread
+from retriever.index.faiss_engine import one_thread, rows_of_codes
 from retriever.index.fast_scan import FastScanEngine, copy_codes, fast_scan, quicken
 
 FloatArray = NDArray[np.float32]
@@ -78,9 +78,8 @@ class RefinedIndex(FastScanEngine):
         places = self._places(allowed)
         places = places[places >= 0]
         precise: Any = faiss.downcast_index(self._index.refine_index)
-        rows = faiss.rev_swig_ptr(precise.codes.data(), precise.codes.size()).reshape(-1, self.dimensions)
         few = faiss.clone_index(self._trained.refine_index)
-        few.add_sa_codes(rows[places])
+        few.add_sa_codes(rows_of_codes(precise)[places])
         return _Few(few, np.append(places, -1)), None
 
     def _find(
