@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ _RANGES = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _LAST_CHARACTER = 8 * "\U0010ffff"  # sorts after all that begin as wanted
 _TOO_LARGE = "the filter is too long or nested too deep for {}; nest less, and give many values to 'in'"
 _REFUSALS = ("Expression tree is too large", "parser stack overflow", "too many SQL variables")
+_NO_JSON = (float("inf"), float("-inf"))
 _INTEGERS = range(-(1 << 63), 1 << 63)  # that SQLite compares
 _OPERATORS = ("eq", "ne", "in", *_RANGES, "prefix", "contains", "exists")
 
@@ -116,8 +116,7 @@ def _compare(field: str, symbol: str, value: Any) -> Clause:
     if value != value:
         raise FilterError(f"the filter on {field!r} compares with NaN, which equals nothing; use a number")
     _check_storable(field, value)
-    types = "'text'" if isinstance(value, str) else "'integer', 'real'"
-    condition = f"{field_value(path)} {symbol} ? AND json_type({_COLUMN}, {path}) IN ({types})"
+    condition = f"{field_value(path)} {symbol} ? AND json_type({_COLUMN}, {path}) IN ({_json_types(value)})"
     return f"({condition})", [value]
 
 
@@ -126,23 +125,24 @@ def _member(field: str, value: Any) -> Clause:
         raise FilterError(f"'in' on {field!r} takes a list of values, not {value!r}")
     if not value:
         return "0", []
-    kinds: dict[str, list[str | float]] = {"'text'": [], "'integer', 'real'": []}
+    together: dict[str, list[str | float]] = {}
     clauses = []
     for item in value:
-        if isinstance(item, str):
-            kinds["'text'"].append(item)
-        elif isinstance(item, int | float) and not isinstance(item, bool) and math.isfinite(item):
-            kinds["'integer', 'real'"].append(item)
-        else:
+        if (
+            isinstance(item, bool)
+            or not isinstance(item, int | float | str)
+            or item in _NO_JSON
+            or item != item
+        ):
             clauses.append(_equal(field, item))
-    for types, items in kinds.items():
-        for item in items:
-            _check_storable(field, item)
-        if items:
-            path = field_path(field)
-            # One parameter however many there are: SQLite takes no more than a thousand conditions.
-            among = f"{field_value(path)} IN (SELECT value FROM json_each(?))"
-            clauses.append((f"({among} AND json_type({_COLUMN}, {path}) IN ({types}))", [json.dumps(items)]))
+            continue
+        _check_storable(field, item)
+        together.setdefault(_json_types(item), []).append(item)
+    path = field_path(field)
+    for types, items in together.items():
+        # One parameter however many there are: SQLite takes no more than a thousand conditions.
+        among = f"{field_value(path)} IN (SELECT value FROM json_each(?))"
+        clauses.append((f"({among} AND json_type({_COLUMN}, {path}) IN ({types}))", [json.dumps(items)]))
     return _join(clauses, "OR")
 
 
@@ -168,8 +168,7 @@ def _contains(field: str, value: Any) -> Clause:
     if isinstance(value, bool):
         match, values = "each.type = ?", list[Any](["true" if value else "false"])
     else:
-        types = "'text'" if isinstance(value, str) else "'integer', 'real'"
-        match, values = f"each.type IN ({types}) AND each.value = ?", [value]
+        match, values = f"each.type IN ({_json_types(value)}) AND each.value = ?", [value]
     element = (
         f"json_type({_COLUMN}, {path}) = 'array' AND "
         f"EXISTS (SELECT 1 FROM json_each({_COLUMN}, {path}) AS each WHERE {match})"
@@ -180,12 +179,15 @@ def _contains(field: str, value: Any) -> Clause:
     return f"(({element}) OR ({part}))", [*values, value]
 
 
+def _json_types(value: str | float) -> str:
+    """Return the JSON types that a value is compared with, as SQL literals: only its own kind."""
+    return "'text'" if isinstance(value, str) else "'integer', 'real'"
+
+
 def _check_storable(field: str, value: str | float) -> None:
     """Raise where no document can hold a value, for SQLite cannot either."""
     if isinstance(value, int) and value not in _INTEGERS:
-        raise FilterError(
-            f"the filter on {field!r} compares with {value}, more than 64 bits hold; use a float"
-        )
+        raise FilterError(f"the filter on {field!r} holds a number of more than 64 bits; use a float")
     if isinstance(value, str):
         try:
             value.encode()

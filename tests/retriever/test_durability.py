@@ -176,16 +176,23 @@ def test_what_a_killed_writer_left_is_sealed_once_it_was_looked_over(make, reope
 
 
 @pytest.mark.parametrize("sealed", [True, False])
-def test_without_documents_nothing_is_made_again(make, tmp_path, sealed):
+@pytest.mark.parametrize("damage", ["empty", "missing"])
+def test_without_documents_nothing_is_made_again(make, tmp_path, sealed, damage):
     make(path=True).close()
     folder = tmp_path / "collection"
-    (folder / "documents.sqlite").unlink()
+    documents = folder / "documents.sqlite"
+    documents.unlink()
+    if damage == "empty":
+        documents.touch()
     if not sealed:
         (folder / "seal.json").unlink()
-    for attempt in (opened, lambda path: Retriever.rebuild(path, encoder=tiny_encoder())):
-        with pytest.raises(CorruptCollectionError, match=r"documents\.sqlite .*into a new folder"):
-            attempt(folder)
-    assert not (folder / "documents.sqlite").exists()
+    before = sorted(path.name for path in folder.rglob("*"))
+    with pytest.raises(CorruptCollectionError, match=r"documents\.sqlite .*into a new folder"):
+        opened(folder)
+    with pytest.raises(CorruptCollectionError, match=rf"documents\.sqlite is {damage}; .*into a new folder"):
+        Retriever.rebuild(folder, encoder=tiny_encoder())
+    assert sorted(path.name for path in folder.rglob("*")) == before
+    assert documents.exists() == (damage == "empty")
 
 
 def test_what_a_writer_is_at_work_on_is_not_sealed(make, tmp_path):

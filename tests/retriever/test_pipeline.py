@@ -10,7 +10,6 @@ from retriever.errors import (
     ClosedError,
     CollectionExistsError,
     ConfigError,
-    CorruptCollectionError,
     DocumentNotFoundError,
     DuplicateIdError,
     FilterError,
@@ -334,19 +333,6 @@ def test_a_rebuild_takes_any_encoder_that_is_given(make, tmp_path):
         assert [one.id for one in rebuilt_found] == [one.id for one in found]
     with Retriever.open(tmp_path / "collection", encoder=other, reranker=OverlapReranker()) as opened:
         assert opened.search("zebra", k=1)[0].id == "zebra"
-
-
-@pytest.mark.parametrize("damage", ["empty", "missing"])
-def test_nothing_is_rebuilt_from_no_documents(make, tmp_path, damage):
-    make(path=True).close()
-    documents = tmp_path / "collection" / "documents.sqlite"
-    documents.unlink()
-    if damage == "empty":
-        documents.touch()
-    before = sorted(path.name for path in (tmp_path / "collection").rglob("*"))
-    with pytest.raises(CorruptCollectionError, match=f"documents.sqlite is {damage}"):
-        Retriever.rebuild(tmp_path / "collection", encoder=tiny_encoder())
-    assert sorted(path.name for path in (tmp_path / "collection").rglob("*")) == before
 
 
 def test_more_dimensions_than_the_encoder_has():

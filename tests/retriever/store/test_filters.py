@@ -119,7 +119,7 @@ def test_equality_agrees_with_python(records, value):
     assert matching(named, {"not": {"x": value}}) == rest
 
 
-@pytest.mark.parametrize("value", [1 << 63, -(1 << 64), "\ud800"])
+@pytest.mark.parametrize("value", [1 << 63, -(1 << 64), 10**400, "\ud800"])
 @pytest.mark.parametrize("operator", ["eq", "in", "gte", "contains", "prefix"])
 def test_what_no_document_can_hold_is_refused(value, operator):
     if operator == "prefix" and not isinstance(value, str):
