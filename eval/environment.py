@@ -10,7 +10,7 @@ from typing import Any
 
 from rerank.cores import usable_cores
 
-_PACKAGES = ("two-stage-retriever", "numpy", "faiss-cpu", "onnxruntime", "tantivy", "ir-measures")
+_PACKAGES = ("two-stage-retriever", "numpy", "faiss-cpu", "onnxruntime", "tantivy", "ir-measures", "lancedb")
 
 
 def environment() -> dict[str, Any]:

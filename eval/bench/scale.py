@@ -15,21 +15,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from eval.bench import scale_lancedb, scale_peers
+from eval.bench.first_stage_measures import RANKS, latency, least_similarities, recall
 from eval.bench.varied_text import documents, questions
 from eval.environment import environment
 from eval.evaluation import Latency
 from retriever import Retriever, RetrieverConfig
 from retriever.encoder import StaticEncoder
-
-FloatArray = NDArray[np.float32]
 
 _QUERIES = 200
 _RECALL_QUERIES = 100
@@ -135,13 +131,13 @@ def _search(size: int, folder: Path, index: str) -> dict[str, Any]:
             raise SystemExit("the collection has no vectors")
 
         def dense(query: str) -> None:
-            vectors.search(collection.encoder.encode([query]), 100)
+            vectors.search(collection.encoder.encode([query]), RANKS)
 
         result: dict[str, Any] = {
             "info": retriever.info().to_dict(),
             "open_seconds": round(opened, 2),
-            "hybrid_ms": _latency(lambda query: retriever.search(query, rerank=False), asked),
-            "dense_ms": _latency(dense, asked),
+            "hybrid_ms": latency(lambda query: retriever.search(query, rerank=False), asked),
+            "dense_ms": latency(dense, asked),
             f"hybrid_ms_{_CLIENTS}_clients": _concurrent(
                 lambda query: retriever.search(query, rerank=False), asked
             ),
@@ -152,16 +148,6 @@ def _search(size: int, folder: Path, index: str) -> dict[str, Any]:
         result["recall_at_100"] = _recall(retriever, asked[:_RECALL_QUERIES], size)
         result["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return result
-
-
-def _latency(ask: Callable[[str], object], queries: Sequence[str]) -> dict[str, float]:
-    """Return median and 99th percentile of one question after another, in milliseconds."""
-    times = []
-    for query in queries:
-        started = time.perf_counter()
-        ask(query)
-        times.append((time.perf_counter() - started) * 1e3)
-    return Latency.of(times).to_dict()
 
 
 def _concurrent(ask: Callable[[str], object], queries: Sequence[str]) -> dict[str, float]:
@@ -191,31 +177,23 @@ def _filtered(retriever: Retriever, queries: Sequence[str], filter: dict[str, An
     started = time.perf_counter()
     found = retriever.search(queries[0], k=10, filter=filter, rerank=False)
     first = (time.perf_counter() - started) * 1e3
-    times = _latency(lambda query: retriever.search(query, k=10, filter=filter, rerank=False), queries)
+    times = latency(lambda query: retriever.search(query, k=10, filter=filter, rerank=False), queries)
     return {"first": round(first, 2), **times, "results": len(found)}
 
 
 def _recall(retriever: Retriever, queries: Sequence[str], size: int) -> float:
     """Return recall@100 of the vector index against exact search over all texts at full width."""
     collection = retriever.collection
-    encoded = collection.encoder.encode(list(queries))
-    best = np.full((len(queries), 100), -np.inf, dtype=np.float32)
-    stream = documents(size)
-    while block := list(islice(stream, 8192)):
-        texts = [f"{document['title']} {document['text']}".strip() for document in block]
-        similarities = encoded @ collection.encoder.encode(texts).T
-        joined = np.concatenate([best, similarities], axis=1)
-        best = np.partition(joined, joined.shape[1] - 100, axis=1)[:, -100:]
-    least = best.min(axis=1)
-    vectors = collection.vectors
+    encoder, vectors = collection.encoder, collection.vectors
     if vectors is None:
         return 0.0
-    hits = 0
-    for query, bound in zip(encoded, least, strict=True):
-        pids = vectors.search(query[None], 100)[0][0]
-        exact = collection.encoder.encode(collection.store.passage_texts(pids)) @ query
-        hits += min(100, int((exact >= bound - 1e-5).sum()))
-    return round(hits / (100 * len(queries)), 4)
+    encoded = encoder.encode(list(queries))
+    return recall(
+        encoder,
+        encoded,
+        least_similarities(encoder, encoded, size),
+        lambda query: collection.store.passage_texts(vectors.search(query[None], RANKS)[0][0]),
+    )
 
 
 Part = Callable[[int, Path, str], dict[str, Any]]

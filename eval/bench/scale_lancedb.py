@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.bench.first_stage_measures import RANKS, latency, least_similarities, recall, text_blocks
 from eval.bench.varied_text import documents, questions
-from eval.evaluation import Latency
 from retriever.encoder import StaticEncoder
 
 FloatArray = NDArray[np.float32]
 
 _QUERIES = 200
 _WANTED = 200  # candidates of each half, as many as our own default
-_RANKS = 100
-_BATCH = 8192
 _REFINED = (1, 5, 20, 50)  # candidates compared exactly, in multiples of those wanted
 _PROBED = (20, 100, 400)  # of its cells; 20 is the default
 _RECALL = 0.98  # wanted, of exact search; the cheapest setting that reaches it is timed
@@ -46,12 +45,12 @@ def build_and_search(size: int, folder: Path) -> dict[str, Any]:
     schema = pa.schema(list(kinds.items()))
     asked = questions(_QUERIES)
     vectors = encoder.encode(asked)
-    least = _least(vectors, encoder, size)
+    least = least_similarities(encoder, vectors, size)
     stream = documents(size)
     first = next(stream)  # reading and cutting the source is not what is measured, as in `eval.bench.scale`
 
     def batches() -> Iterator[Any]:
-        for texts in _blocks(chain([first], stream)):
+        for texts in text_blocks(chain([first], stream)):
             flat = pa.array(encoder.encode(texts).ravel(), type=pa.float32())
             columns = [pa.array(texts), pa.FixedSizeListArray.from_arrays(flat, encoder.dimensions)]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
@@ -69,16 +68,12 @@ def build_and_search(size: int, folder: Path) -> dict[str, Any]:
         search = asking.distance_type("cosine").nprobes(nprobes).refine_factor(refined)
         return search.limit(wanted).select(["text", "_distance"]).to_arrow()
 
-    def recall(nprobes: int, refined: int) -> float:
-        hits = 0
-        for vector, bound in zip(vectors, least, strict=True):
-            exact = encoder.encode(near(vector, _RANKS, nprobes, refined)["text"].to_pylist()) @ vector
-            hits += min(_RANKS, int((exact >= bound - 1e-5).sum()))
-        return hits / (_RANKS * _QUERIES)
+    def texts(nprobes: int, refined: int, vector: FloatArray) -> Any:
+        return near(vector, RANKS, nprobes, refined)["text"].to_pylist()
 
     reached, nprobes, refined = 0.0, _PROBED[0], _REFINED[0]
     for nprobes, refined in ((cells, times) for cells in _PROBED for times in _REFINED):
-        reached = recall(nprobes, refined)
+        reached = recall(encoder, vectors, least, partial(texts, nprobes, refined))
         if reached >= _RECALL:
             break
 
@@ -91,37 +86,9 @@ def build_and_search(size: int, folder: Path) -> dict[str, Any]:
         "documents_a_second": round(size / seconds),
         "peak_memory_mb": round(peak),
         "disk_mb": round(disk / 1e6, 1),
-        "dense_ms": _timed(
-            lambda query: near(encoder.encode([query])[0], _RANKS, nprobes, refined), asked
-        ).to_dict(),
-        "both_halves_ms": _timed(both, asked).to_dict(),
-        "recall_at_100": round(reached, 4),
+        "dense_ms": latency(lambda query: near(encoder.encode([query])[0], RANKS, nprobes, refined), asked),
+        "both_halves_ms": latency(both, asked),
+        "recall_at_100": reached,
         "nprobes": nprobes,
         "refine_factor": refined,
     }
-
-
-def _blocks(stream: Iterable[dict[str, Any]]) -> Iterator[list[str]]:
-    """Yield the texts of documents, many at a time."""
-    texts = (f"{one['title']} {one['text']}".strip() for one in stream)
-    while block := list(islice(texts, _BATCH)):
-        yield block
-
-
-def _least(queries: FloatArray, encoder: StaticEncoder, size: int) -> FloatArray:
-    """Return each question's similarity to the last of its exact nearest passages."""
-    best = np.full((len(queries), _RANKS), -np.inf, dtype=np.float32)
-    for texts in _blocks(documents(size)):
-        joined = np.concatenate([best, queries @ encoder.encode(texts).T], axis=1)
-        best = np.partition(joined, joined.shape[1] - _RANKS, axis=1)[:, -_RANKS:]
-    least: FloatArray = best.min(axis=1)
-    return least
-
-
-def _timed(ask: Callable[[str], object], queries: Sequence[str]) -> Latency:
-    times = []
-    for query in queries:
-        began = time.perf_counter()
-        ask(query)
-        times.append((time.perf_counter() - began) * 1e3)
-    return Latency.of(times)
