@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.collection_folder import DATABASE, PASSAGES, checked_folder, clear_folder, make_folder
+from retriever.collection_folder import PASSAGES, checked_folder, clear_folder, make_folder
 from retriever.collection_info import CollectionInfo
 from retriever.collection_lexical import LEXICAL, CollectionLexical
 from retriever.collection_vectors import VECTORS, CollectionVectors
@@ -22,6 +22,7 @@ from retriever.index.protocol import VectorIndex
 from retriever.lexical.bm25_index import BM25Index
 from retriever.preparation import BATCH, Preparation, Prepared, select
 from retriever.read_write_lock import ReadWriteLock
+from retriever.store.database import DATABASE
 from retriever.store.derived_files import read_derived, write_derived
 from retriever.store.document_store import DocumentStore
 from retriever.store.following import Follower, change_with_followers

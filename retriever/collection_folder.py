@@ -19,13 +19,14 @@ from retriever.errors import (
     ModelNotFoundError,
 )
 from retriever.lexical.segment_files import check_segments
+from retriever.store.database import DATABASE
 from retriever.store.document_store import DocumentStore
 from retriever.store.format_version import FORMAT_VERSION
 from retriever.store.manifest import Manifest, disk_error, read_manifest, write_manifest
 from retriever.store.seal import check_seal
 from retriever.store.writer_lock import WriterLock
 
-DATABASE, PASSAGES = "documents.sqlite", "passages"
+PASSAGES = "passages"
 
 
 def make_folder(path: Path, config: RetrieverConfig, encoder: StaticEncoder) -> None:
@@ -113,7 +114,6 @@ def clear_folder(path: Path, config: RetrieverConfig, encoder: StaticEncoder) ->
     :raises CorruptCollectionError: if the documents themselves are damaged.
     :raises CollectionLockedError: if another process is writing.
     """
-    manifest = read_manifest(path)
     _require_documents(path)
     lock = WriterLock(path)
     if not lock.take():
@@ -126,8 +126,6 @@ def clear_folder(path: Path, config: RetrieverConfig, encoder: StaticEncoder) ->
                 file.unlink()
         shutil.rmtree(path / LEXICAL, ignore_errors=True)
         # Last: killed before this it has no vectors, killed after it none of another encoder.
-        noted = Manifest(format=manifest.format, config=config, encoder=encoder.fingerprint)
-        if noted != manifest:
-            write_manifest(path, noted)
+        write_manifest(path, Manifest(format=FORMAT_VERSION, config=config, encoder=encoder.fingerprint))
     finally:
         lock.release()

@@ -26,6 +26,7 @@ from retriever.config import RetrieverConfig
 from retriever.documents import DocumentLike, size_of, to_stored
 from retriever.encoder import StaticEncoder
 from retriever.errors import (
+    CorruptCollectionError,
     DocumentNotFoundError,
     InvalidInputError,
     InvalidTypeError,
@@ -164,16 +165,22 @@ class Retriever:
         :param encoder: None for the one it was built with; the name of another (a folder, a hub id or
             "bundled") is kept with the collection, another object has to be given to `open`, too.
         :param reranker: as in `open`.
-        :raises CorruptCollectionError: if the documents themselves are damaged.
+        :raises CorruptCollectionError: if the documents themselves are damaged, or what the collection was
+            built with is and no encoder is given: with one, it gets the default configuration.
         :raises ModelNotFoundError: if there is no encoder of this name; nothing was changed then.
         :raises ConfigError: if it was built with an encoder given as an object, and None is given now.
         """
-        manifest = read_manifest(Path(path))
-        config = manifest.config
+        try:
+            manifest = read_manifest(Path(path))
+        except CorruptCollectionError:
+            if encoder is None:
+                raise
+            manifest = None  # whoever names the encoder takes the default settings for the rest
+        config = RetrieverConfig() if manifest is None else manifest.config
         if isinstance(encoder, str | Path):
             config = RetrieverConfig.model_validate(config.model_dump() | {"encoder": str(encoder)})
         made = encoder if isinstance(encoder, StaticEncoder) else load_encoder(config)
-        if encoder is None:
+        if encoder is None and manifest is not None:
             check_encoder(Path(path), manifest, made)
         return cls(Collection.rebuild(Path(path), config, made), reranker=reranker)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from retriever.errors import RESTORE, CorruptCollectionError, StorageFullError
 from retriever.store.format_version import FORMAT_VERSION, check_version
 
+DATABASE = "documents.sqlite"
+
 _PAGE_BYTES = 8192  # a dozen passages a page; half the depth of the tree that 4096 gives
 
 _SCHEMA = """

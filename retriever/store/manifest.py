@@ -17,7 +17,9 @@ from retriever.errors import (
     ConfigError,
     CorruptCollectionError,
     StorageFullError,
+    rebuild_remedy,
 )
+from retriever.store.database import DATABASE
 from retriever.store.format_version import check_version
 
 MANIFEST = "collection.json"
@@ -72,19 +74,22 @@ def read_manifest(folder: Path) -> Manifest:
     :raises CorruptCollectionError: if it is damaged.
     """
     path = folder / MANIFEST
+    remedy = f"{rebuild_remedy(folder)} --encoder bundled, which leaves it with the default settings"
     if not path.is_file():
+        if (folder / DATABASE).is_file():
+            raise CorruptCollectionError(f"{path} is missing; {remedy}")
         raise CollectionNotFoundError(
             f"there is no collection in {folder}; make one with Retriever.from_corpus(docs, path=...) "
             "or `retriever index SOURCE --out DIR`"
         )
-    content = _read_json(path)
+    content = _read_json(path, remedy)
     version = content.get("format")
     if isinstance(version, int):
         check_version(path, version)
     try:
         return Manifest.model_validate(content)
     except (ValidationError, ConfigError) as error:
-        raise CorruptCollectionError(f"{path} is damaged ({error}); restore it from a copy") from error
+        raise CorruptCollectionError(f"{path} is damaged; {remedy}") from error
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -96,12 +101,11 @@ def read_state(path: Path) -> IndexState | None:
     """Read how far an index has come; None where it was never written."""
     if not path.is_file():
         return None
+    remedy = "delete it, and the index is made again from the documents"
     try:
-        return IndexState.model_validate(_read_json(path))
+        return IndexState.model_validate(_read_json(path, remedy))
     except ValidationError as error:
-        raise CorruptCollectionError(
-            f"{path} is damaged; delete it, and the index is made again from the documents"
-        ) from error
+        raise CorruptCollectionError(f"{path} is damaged; {remedy}") from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -141,12 +145,12 @@ def file_checksum(path: Path) -> str:
     return f"{checksum:08x}"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, remedy: str) -> dict[str, Any]:
     """Read a JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CorruptCollectionError(f"{path} is damaged ({error}); restore it from a copy") from error
+        raise CorruptCollectionError(f"{path} is damaged ({error}); {remedy}") from error
     if not isinstance(content, dict):
-        raise CorruptCollectionError(f"{path} is damaged (no JSON object); restore it from a copy")
+        raise CorruptCollectionError(f"{path} is damaged (no JSON object); {remedy}")
     return content

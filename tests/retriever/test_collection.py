@@ -12,6 +12,7 @@ from retriever import Retriever
 from retriever.collection import Collection
 from retriever.collection_lexical import CollectionLexical
 from retriever.collection_vectors import CollectionVectors
+from retriever.config import RetrieverConfig
 from retriever.errors import (
     CollectionExistsError,
     CollectionLockedError,
@@ -125,6 +126,21 @@ def test_a_damaged_manifest_is_named(make, reopen, tmp_path, content):
     (folder(tmp_path) / "collection.json").write_text(content)
     with pytest.raises(CorruptCollectionError, match="collection.json is damaged"):
         reopen(folder(tmp_path))
+
+
+@pytest.mark.parametrize("content", ["{", "{}", None], ids=["cut", "empty", "missing"])
+def test_what_a_collection_was_built_with_is_made_again_once_its_encoder_is_named(make, tmp_path, content):
+    make(path=True).close()
+    manifest = folder(tmp_path) / "collection.json"
+    if content is None:
+        manifest.unlink()
+    else:
+        manifest.write_text(content)
+    with pytest.raises(CorruptCollectionError, match="collection.json is .*retriever rebuild .* --encoder"):
+        Retriever.rebuild(folder(tmp_path), reranker=OverlapReranker())
+    with Retriever.rebuild(folder(tmp_path), encoder=tiny_encoder(), reranker=OverlapReranker()) as rebuilt:
+        assert rebuilt.search("zebra", k=1)[0].id == "zebra"
+        assert rebuilt.config == RetrieverConfig()
 
 
 def test_a_damaged_database_is_named(make, reopen, tmp_path):
