@@ -95,13 +95,13 @@ class NotedFiles:
     def note(self, retriever: Retriever) -> None:
         """Remember in a collection, which has the documents by now, which file holds which."""
         store = retriever.collection.store
-        known = store.sources()
+        known = store.sources.all()
         read = {}
         for path, (digest, ids) in self._held.items():
             vanished = set(known.get(path, (digest, []))[1]) - set(ids)
             # What is no longer in the file is deleted by a sync, which has to read the file again for that.
             read[path] = _READING if vanished else digest, [*ids, *sorted(vanished)]
-        store.note_sources(read)
+        store.sources.note(read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def sync(
     folder = retriever.collection.path
     files = find_files(sources, exclude=folder, report=report)
     require_readers(files)
-    known = retriever.collection.store.sources()
+    known = retriever.collection.store.sources.all()
     syncing = _Sync(retriever, known, fields, skip_unreadable, report)
     for file in [file for file in files if not syncing.keeps(file)]:
         syncing.take_in(file)
@@ -202,16 +202,16 @@ class _Sync:
             self._holders.add(file.id, document.id)
         now = list(dict.fromkeys(document.id for document in documents))
         # Noted first: a run that is stopped here leaves nothing behind that no file accounts for.
-        self._store.note_sources({file.id: (_READING, [*ids, *now])})
+        self._store.sources.note({file.id: (_READING, [*ids, *now])})
         self._written += self._retriever.upsert(documents)
         self._delete(ids)
-        self._store.note_sources({file.id: (self._digests[file.id], now)})
+        self._store.sources.note({file.id: (self._digests[file.id], now)})
         self._read += 1
 
     def forget(self, path: str) -> None:
         """Delete the documents of a file that is gone."""
         self._delete(self._known[path][1])
-        self._store.forget_source(path)
+        self._store.sources.forget(path)
         self._gone += 1
 
     def _delete(self, ids: Iterable[str]) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from retriever.errors import RESTORE, ClosedError, CorruptCollectionError
+from retriever.errors import RESTORE, CorruptCollectionError
+from retriever.store.connections import Connections
 from retriever.store.content_id import content_digest
-from retriever.store.database import connect, prepare, reported, snapshot
+from retriever.store.database import snapshot
 from retriever.store.filter_cache import FilterCache
 from retriever.store.filters import answerable, compile_filter, field_path, field_value
 from retriever.store.passage_table import PassageTable
@@ -30,6 +29,7 @@ from retriever.store.records import (
     runs,
     unpacked_spans,
 )
+from retriever.store.source_table import SourceTable
 from retriever.types import Filter
 
 IntArray = NDArray[np.int64]
@@ -53,47 +53,24 @@ class DocumentStore:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._closed = False
-        self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
-        self._lock = threading.RLock()
+        self._database = Connections(path)
+        self.sources = SourceTable(self._database)
         self._filters = FilterCache()
         self.passages = PassageTable()
         self.known_seq = 0
-        with reported(path):
-            self._writer = connect(self._path)
-            prepare(self._writer, path)
 
     # Reading
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Yield this thread's connection; the memory database has only one, so it is lent under a lock."""
-        if self._closed:
-            raise ClosedError("the collection is closed; open it again with Retriever.open(path)")
-        if self._path is None:
-            with self._lock:
-                yield self._writer
-            return
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        with reported(self._path):
-            if connection is None:
-                connection = self._local.connection = connect(self._path)
-                with self._lock:
-                    self._readers.append(connection)
-            yield connection
 
     @property
     def seq(self) -> int:
         """Number of the last committed change; 0 for a new collection."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return int(connection.execute("SELECT seq FROM state").fetchone()[0])
 
     @property
     def forgotten_seq(self) -> int:
         """Removals up to this change are no longer known: what has not seen them must be made again."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return int(connection.execute("SELECT forgotten FROM state").fetchone()[0])
 
     def refresh(self) -> int:
@@ -101,7 +78,7 @@ class DocumentStore:
 
         Not thread-safe: nobody may search meanwhile.
         """
-        with self._reading() as connection, snapshot(connection):
+        with self._database.reading() as connection, snapshot(connection):
             seq, forgotten = connection.execute("SELECT seq, forgotten FROM state").fetchone()
             if forgotten > self.known_seq > 0:
                 self.passages, self.known_seq = PassageTable(), 0
@@ -121,7 +98,7 @@ class DocumentStore:
 
     def count_documents(self) -> int:
         """Return the number of documents."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return int(connection.execute("SELECT count(*) FROM documents").fetchone()[0])
 
     def count_passages(self) -> int:
@@ -130,14 +107,14 @@ class DocumentStore:
 
     def get(self, id: str) -> tuple[str, str, str] | None:
         """Return (title, text, metadata JSON) of a document, or None."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             found = connection.execute("SELECT row FROM documents WHERE id = ?", (id,)).fetchone()
         documents = {} if found is None else self.documents([found[0]])
         return next(((one.title, one.text, one.metadata) for one in documents.values()), None)
 
     def contains(self, id: str) -> bool:
         """Tell whether there is a document with this id."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             found = connection.execute("SELECT 1 FROM documents WHERE id = ?", (id,)).fetchone()
         return found is not None
 
@@ -145,7 +122,7 @@ class DocumentStore:
         """Yield (id, title, text, metadata JSON) of every document in the order of insertion."""
         last = -1
         while True:
-            with self._reading() as connection:
+            with self._database.reading() as connection:
                 page = connection.execute(
                     "SELECT row, id, title, text, metadata, digest FROM documents WHERE row > ? "
                     "ORDER BY row LIMIT 1000",
@@ -182,8 +159,8 @@ class DocumentStore:
         # A bit of a row's header may have made a string bytes.
         if not isinstance(id, str) or content_digest(title, text, metadata) != digest:
             raise CorruptCollectionError(
-                f"{self._path}: the document {id!r} (row {row}) is damaged; write it again with upsert, "
-                "or restore the file from a copy"
+                f"{self._database.path}: the document {id!r} (row {row}) is damaged; write it again with "
+                "upsert, or restore the file from a copy"
             )
         return id, title, text, metadata
 
@@ -200,7 +177,7 @@ class DocumentStore:
             "ELSE json_array(row, title, text, pid, passages, hex(spans)) END) "
             "FROM documents WHERE row IN (SELECT value FROM json_each(?))"
         )
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             found = connection.execute(query, (json.dumps(np.unique(rows[rows >= 0]).tolist()),)).fetchone()[
                 0
             ]
@@ -219,7 +196,7 @@ class DocumentStore:
         """Run a query with an IN list of any length."""
         for start in range(0, len(values), _CHUNK):
             chunk = list(values[start : start + _CHUNK])
-            with self._reading() as connection:
+            with self._database.reading() as connection:
                 found = connection.execute(query.format(",".join("?" * len(chunk))), chunk).fetchall()
             yield from found
 
@@ -247,7 +224,7 @@ class DocumentStore:
         :raises FilterError: if the filter is malformed.
         """
         clause = compile_filter(filter)
-        with self._reading() as connection, answerable():
+        with self._database.reading() as connection, answerable():
             return self._filters.passages(connection, clause, self.known_seq, self.passages)
 
     def matching_ids(self, filter: Filter) -> list[str]:
@@ -256,7 +233,7 @@ class DocumentStore:
         :raises FilterError: if the filter is malformed.
         """
         sql, values = compile_filter(filter)
-        with self._reading() as connection, answerable():
+        with self._database.reading() as connection, answerable():
             return [id for (id,) in connection.execute(f"SELECT id FROM documents WHERE {sql}", values)]
 
     def passages_since(self, seq: int, *, batch: int) -> Iterator[list[StoredPassage]]:
@@ -268,7 +245,7 @@ class DocumentStore:
         )
         last = (last[0], int(last[1]))
         while True:
-            with self._reading() as connection:
+            with self._database.reading() as connection:
                 page = connection.execute(query, (*last, batch)).fetchall()
             if not page:
                 return
@@ -283,7 +260,7 @@ class DocumentStore:
 
     def removed_since(self, seq: int) -> IntArray:
         """Return the ids of passages removed by changes after `seq`."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return _removed_pids(connection, seq)
 
     # Writing
@@ -303,16 +280,16 @@ class DocumentStore:
         :return: what changed.
         :raises StorageFullError: if the disk is full; nothing was changed then.
         """
-        with self._changing() as connection:
+        with self._database.changing() as connection:
             seq, pid = connection.execute("UPDATE state SET seq = seq + 1 RETURNING seq, pid").fetchall()[0]
             kept = {document.id for document in insert}
-            removed, rows = self._remove(remove, kept, seq)
+            removed, rows = _remove(connection, remove, kept, seq)
             counts = np.asarray([len(document.spans) for document in insert], dtype=np.int64)
             added = np.arange(pid + 1, pid + 1 + counts.sum(), dtype=np.int64)
             change = Change(seq, added, removed)
             if foreseen is not None:
                 foreseen(change)
-            document_rows = self._insert(insert, rows, seq, pid + 1)
+            document_rows = _insert(connection, insert, rows, seq, pid + 1)
             connection.execute("UPDATE state SET pid = ?", (pid + int(counts.sum()),))
         if self.known_seq == seq - 1:
             # The table follows at once; where it is behind, `refresh` will bring it up.
@@ -320,64 +297,6 @@ class DocumentStore:
             self.passages.append(added, np.repeat(document_rows, counts))
             self.known_seq = seq
         return change
-
-    @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        """Make one transaction of what is done inside."""
-        if self._closed:
-            raise ClosedError("the collection is closed; open it again with Retriever.open(path)")
-        with self._lock, reported(self._path):
-            connection = self._writer
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
-    def _remove(self, ids: Sequence[str], kept: set[str], seq: int) -> tuple[IntArray, dict[str, int]]:
-        """Remove documents; return their passages, and the rows of those that are to be replaced."""
-        query = "SELECT id, row, pid, passages FROM documents WHERE id IN ({})"
-        found = [
-            row
-            for start in range(0, len(ids), _CHUNK)
-            for row in self._writer.execute(
-                query.format(",".join("?" * len(ids[start : start + _CHUNK]))),
-                list(ids[start : start + _CHUNK]),
-            )
-        ]
-        gone = [(seq, pid, passages) for _, _, pid, passages in found]
-        self._writer.executemany("INSERT INTO removed VALUES (?, ?, ?)", gone)
-        self._writer.executemany("DELETE FROM documents WHERE row = ?", [(row,) for _, row, _, _ in found])
-        _, first, counts = np.asarray(gone, dtype=np.int64).reshape(-1, 3).T
-        return np.sort(runs(first, counts)), {id: row for id, row, _, _ in found if id in kept}
-
-    def _insert(
-        self, documents: Sequence[StoredDocument], rows: dict[str, int], seq: int, next_pid: int
-    ) -> IntArray:
-        """Insert documents; return their rows."""
-        used = self._writer.execute("SELECT seq FROM sqlite_sequence WHERE name = 'documents'").fetchone()
-        next_row = 1 if used is None else int(used[0]) + 1
-        taken: list[int] = []
-        values: list[Any] = []
-        for document in documents:
-            row = rows.get(document.id)
-            if row is None:
-                row, next_row = next_row, next_row + 1
-            taken.append(row)
-            id, title, text, metadata, digest, spans = document
-            packed = packed_spans(spans, len(text))
-            values += (row, id, seq, next_pid, len(spans), packed, digest, title, metadata, text)
-            next_pid += len(spans)
-        columns = len(_COLUMNS.split(","))
-        row_of_marks = f"({','.join('?' * columns)})"
-        for start in range(0, len(values), columns * _ROWS_A_STATEMENT):
-            some = values[start : start + columns * _ROWS_A_STATEMENT]
-            marks = ",".join([row_of_marks] * (len(some) // columns))
-            self._writer.execute(f"INSERT INTO documents ({_COLUMNS}) VALUES {marks}", some)
-        return np.asarray(taken, dtype=np.int64)
 
     def index_fields(self) -> list[str]:
         """Make indexes over the metadata fields that many documents have, so that filters read less.
@@ -392,7 +311,7 @@ class DocumentStore:
             seen.update(field for field, value in json.loads(metadata).items() if _indexable(field, value))
         least = _INDEXED_SHARE * len(rows)
         fields = sorted(field for field, count in seen.most_common(_INDEXED_FIELDS) if count >= least)
-        with self._changing() as connection:
+        with self._database.changing() as connection:
             for field in fields:
                 value = field_value(field_path(field)).replace("documents.", "")
                 name = f"{_FIELD_INDEX}{field}"
@@ -401,22 +320,14 @@ class DocumentStore:
 
     def forget_removals(self) -> None:
         """Drop the history of removals and give free pages back; every index must have seen them."""
-        with self._changing() as connection:
+        with self._database.changing() as connection:
             connection.execute("DELETE FROM removed")
             connection.execute("UPDATE state SET forgotten = seq")
-        with self._lock, reported(self._path):
-            self._writer.execute("VACUUM")
-            self.checkpoint()
-
-    def checkpoint(self) -> None:
-        """Move the write-ahead log into the database, as far as no reader needs it."""
-        if self._path is not None:
-            with self._lock, reported(self._path):
-                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._database.vacuum()
 
     def indexed_fields(self) -> list[str]:
         """Return the metadata fields that have an index."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()
         return sorted(name.removeprefix(_FIELD_INDEX) for (name,) in found if name.startswith(_FIELD_INDEX))
 
@@ -425,63 +336,36 @@ class DocumentStore:
 
         :raises CorruptCollectionError: if a page is damaged.
         """
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            raise CorruptCollectionError(f"{self._path} is damaged ({found}); {RESTORE}")
+            raise CorruptCollectionError(f"{self._database.path} is damaged ({found}); {RESTORE}")
 
     def check(self) -> None:
         """Check the whole database and every document.
 
         :raises CorruptCollectionError: if a page, an index or a document is damaged.
         """
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
-            raise CorruptCollectionError(f"{self._path} is damaged ({found}); {RESTORE}")
+            raise CorruptCollectionError(f"{self._database.path} is damaged ({found}); {RESTORE}")
         for _ in self.rows():
             pass
 
-    # Files that documents were read from
-
-    def sources(self) -> dict[str, tuple[str, list[str]]]:
-        """Return, for each file that was read, its digest and the ids of its documents."""
-        with self._reading() as connection:
-            found = connection.execute("SELECT path, digest, ids FROM sources").fetchall()
-        return {path: (digest, json.loads(ids)) for path, digest, ids in found}
-
-    def note_sources(self, read: Mapping[str, tuple[str, Sequence[str]]]) -> None:
-        """Remember what was read from files: for each its digest and the ids of its documents."""
-        with self._changing() as connection:
-            connection.executemany(
-                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?)",
-                ((path, digest, json.dumps(list(ids))) for path, (digest, ids) in read.items()),
-            )
-
-    def forget_source(self, path: str) -> None:
-        """Forget a file."""
-        with self._changing() as connection:
-            connection.execute("DELETE FROM sources WHERE path = ?", (path,))
-
     # Life
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the database, as far as no reader needs it."""
+        self._database.checkpoint()
 
     def copy_to(self, path: Path) -> None:
         """Write a copy of the whole database to a new file."""
-        with self._reading() as connection, reported(path):
-            target = sqlite3.connect(path)
-            try:
-                connection.backup(target)
-                target.execute("PRAGMA journal_mode = WAL")
-            finally:
-                target.close()
+        self._database.copy_to(path)
 
     def close(self) -> None:
         """Close every connection; closing twice is harmless."""
-        with self._lock:
-            self._closed = True
-            for connection in [*self._readers, self._writer]:
-                connection.close()
-            self._readers.clear()
+        self._database.close()
 
 
 def _indexable(field: str, value: object) -> bool:
@@ -492,3 +376,53 @@ def _removed_pids(connection: sqlite3.Connection, seq: int) -> IntArray:
     found = connection.execute("SELECT pid, passages FROM removed WHERE seq > ?", (seq,)).fetchall()
     first, counts = np.asarray(found, dtype=np.int64).reshape(-1, 2).T
     return np.sort(runs(first, counts))
+
+
+def _remove(
+    connection: sqlite3.Connection, ids: Sequence[str], kept: set[str], seq: int
+) -> tuple[IntArray, dict[str, int]]:
+    """Remove documents; return their passages, and the rows of those that are to be replaced."""
+    query = "SELECT id, row, pid, passages FROM documents WHERE id IN ({})"
+    found = [
+        row
+        for start in range(0, len(ids), _CHUNK)
+        for row in connection.execute(
+            query.format(",".join("?" * len(ids[start : start + _CHUNK]))),
+            list(ids[start : start + _CHUNK]),
+        )
+    ]
+    gone = [(seq, pid, passages) for _, _, pid, passages in found]
+    connection.executemany("INSERT INTO removed VALUES (?, ?, ?)", gone)
+    connection.executemany("DELETE FROM documents WHERE row = ?", [(row,) for _, row, _, _ in found])
+    _, first, counts = np.asarray(gone, dtype=np.int64).reshape(-1, 3).T
+    return np.sort(runs(first, counts)), {id: row for id, row, _, _ in found if id in kept}
+
+
+def _insert(
+    connection: sqlite3.Connection,
+    documents: Sequence[StoredDocument],
+    rows: dict[str, int],
+    seq: int,
+    next_pid: int,
+) -> IntArray:
+    """Insert documents; return their rows."""
+    used = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'documents'").fetchone()
+    next_row = 1 if used is None else int(used[0]) + 1
+    taken: list[int] = []
+    values: list[Any] = []
+    for document in documents:
+        row = rows.get(document.id)
+        if row is None:
+            row, next_row = next_row, next_row + 1
+        taken.append(row)
+        id, title, text, metadata, digest, spans = document
+        packed = packed_spans(spans, len(text))
+        values += (row, id, seq, next_pid, len(spans), packed, digest, title, metadata, text)
+        next_pid += len(spans)
+    columns = len(_COLUMNS.split(","))
+    row_of_marks = f"({','.join('?' * columns)})"
+    for start in range(0, len(values), columns * _ROWS_A_STATEMENT):
+        some = values[start : start + columns * _ROWS_A_STATEMENT]
+        marks = ",".join([row_of_marks] * (len(some) // columns))
+        connection.execute(f"INSERT INTO documents ({_COLUMNS}) VALUES {marks}", some)
+    return np.asarray(taken, dtype=np.int64)

@@ -161,7 +161,7 @@ def test_a_damaged_database_is_named(make, reopen, tmp_path):
 )
 def test_a_full_disk_leaves_the_collection_as_it_was(make, docs, path):
     retriever = make(path=path)
-    database = retriever.collection.store._writer
+    database = retriever.collection.store._database._writer
     pages = database.execute("PRAGMA page_count").fetchone()[0]
     database.execute(f"PRAGMA max_page_count = {pages + 2}")
     before = [retriever.search(query) for query in ("zebra", "green cat")]
