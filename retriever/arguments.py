@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 
 from retriever.errors import InvalidInputError, InvalidTypeError
@@ -21,6 +21,27 @@ def check_query(query: object) -> None:
             f"the query holds a lone surrogate at character {error.start}, which is no valid Unicode; "
             "clean it with query.encode('utf-8', 'replace').decode()"
         ) from error
+
+
+def checked_queries(queries: Iterable[str]) -> list[str]:
+    """Return queries of any iterable as a list, each checked."""
+    if isinstance(queries, str) or not isinstance(queries, Iterable):
+        raise InvalidTypeError("queries must be a list of strings; use search for one query")
+    asked = list(queries)
+    for query in asked:
+        check_query(query)
+    return asked
+
+
+def findable_ids(ids: object) -> list[str]:
+    """Return those of the ids that a document can have: no file holds halves of characters.
+
+    :raises InvalidTypeError: if they are no strings.
+    """
+    given = list(ids) if isinstance(ids, Iterable) and not isinstance(ids, str) else None
+    if given is None or not all(isinstance(id, str) for id in given):
+        raise InvalidTypeError("ids must be a list of strings; put a single id in a list")
+    return [id for id in given if not any("\ud800" <= character <= "\udfff" for character in id)]
 
 
 def check_count(name: str, value: object) -> None:

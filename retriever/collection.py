@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.collection_folder import PASSAGES, checked_folder, clear_folder, make_folder
-from retriever.collection_info import CollectionInfo
+from retriever.collection_folder import PASSAGES, check_not_ahead, checked_folder, clear_folder, make_folder
+from retriever.collection_info import CollectionInfo, collection_info
 from retriever.collection_lexical import LEXICAL, CollectionLexical
 from retriever.collection_vectors import VECTORS, CollectionVectors
 from retriever.config import RetrieverConfig
 from retriever.encoder import StaticEncoder
-from retriever.errors import ClosedError, CorruptCollectionError
+from retriever.errors import ClosedError
 from retriever.index.protocol import VectorIndex
 from retriever.lexical.bm25_index import BM25Index
 from retriever.preparation import BATCH, Preparation, Prepared, select
@@ -39,6 +39,7 @@ Progress = Callable[[int, int | None], None]
 FloatArray = NDArray[np.float32]
 
 _PERSIST_EVERY = 300_000  # passages; replaying that many after a crash takes some ten seconds
+_WAIT_FOR_READERS = 1.0  # seconds; who opens a collection that was not closed in peace looks it over first
 _INDEX_FIELDS_FROM = 20_000  # passages; before that, a filter reads all metadata in a few milliseconds
 
 
@@ -82,6 +83,7 @@ class Collection:
         :raises CollectionExistsError: if the folder holds something already.
         """
         if path is not None:
+            path = path.absolute()  # the process may go elsewhere
             make_folder(path, config, encoder)
         return cls(path, config, encoder)
 
@@ -93,6 +95,7 @@ class Collection:
         :raises CollectionError: if it is absent, damaged or newer than this version.
         :raises ConfigError: if the encoder is not the one it was built with.
         """
+        path = path.absolute()
         config, made, sealed = checked_folder(path, encoder)
         collection = cls(path, config, made)
         try:
@@ -155,26 +158,7 @@ class Collection:
     def info(self) -> CollectionInfo:
         """Return what the collection holds and how its vectors are searched."""
         with self.reading():
-            vectors = self.vectors
-            settling = None if self._vectors is None else self._vectors.settling
-            measured = None if settling is None else settling.measured
-            exact = vectors is not None and vectors.name == "flat"
-            return CollectionInfo(
-                documents=self.store.count_documents(),
-                passages=self.store.count_passages(),
-                dimensions=self.encoder.dimensions,
-                index=None if vectors is None else vectors.name,
-                index_reason=""
-                if vectors is None or settling is None
-                else settling.chosen(len(vectors)).reason,
-                index_settings={} if vectors is None else vectors.settings(),
-                vector_bytes=0 if vectors is None else round(vectors.bytes_per_passage() * len(vectors)),
-                recall=1.0 if exact else None if measured is None else measured.recall,
-                latency_ms=None if measured is None else measured.latency_ms,
-                measured_passages=None if measured is None else (measured.passages, measured.sampled),
-                filtered_fields=self.store.indexed_fields(),
-                changes=self._seq,
-            )
+            return collection_info(self.store, self.encoder, self._vectors, changes=self._seq)
 
     def _behind(self) -> bool:
         """Tell whether a write was interrupted between the store and an index."""
@@ -216,12 +200,12 @@ class Collection:
         self._become_writer()
         progress = progress or _silent
         if total is not None and total <= BATCH:
-            summary = self._write_prepared(self._prepare(list(docs), replace), replace=replace)
+            summary = self._write_prepared(self._prepare(list(docs), (), replace=replace), replace=replace)
             progress(total, total)
         else:
             summary = write_stream(
                 docs,
-                prepare=lambda batch: self._prepare(batch, replace),
+                prepare=lambda batch, unwritten: self._prepare(batch, unwritten, replace=replace),
                 write=lambda batch: self._write_prepared(batch, replace=replace),
                 done=lambda count: progress(count, total),
             )
@@ -259,9 +243,14 @@ class Collection:
                 self._lexical.commit_in_time()
         return len(found)
 
-    def _prepare(self, docs: Sequence[StoredDocument], replace: bool) -> Prepared:
-        """Split and encode; what is there already as given is left out before that where it is likely."""
-        left = select(docs, self.store.digests([doc.id for doc in docs]), replace=True) if replace else docs
+    def _prepare(
+        self, docs: Sequence[StoredDocument], unwritten: Sequence[set[str]], *, replace: bool
+    ) -> Prepared:
+        """Split and encode; what is there already as given, and will stay so, is left out before that."""
+        left = docs
+        if replace:
+            settled = [doc.id for doc in docs if not any(doc.id in ids for ids in unwritten)]
+            left = select(docs, self.store.digests(settled), replace=True)
         return self._preparation.prepare(left, given=len(docs))
 
     def _write_prepared(self, batch: Prepared, *, replace: bool) -> WriteSummary:
@@ -374,34 +363,24 @@ class Collection:
 
     def _load(self) -> None:
         """Read what is derived as far as it was written."""
-        wanted = self.store.seq
         if self.path is not None and (found := read_derived(self.path, PASSAGES)) is not None:
-            self._check_not_ahead(PASSAGES, found[0].seq, wanted)
+            check_not_ahead(self.path, PASSAGES, found[0].seq, self.store)
             self.store.passages, self.store.known_seq = PassageTable.load(found[1]), found[0].seq
         self._seq = self.store.refresh()
         if self._vectors is not None and self.path is not None:
             self._vectors.load(self.path)
             self._persisted_seq = self._vectors.seq
-            self._check_not_ahead(VECTORS, self._vectors.seq, self._seq)
+            check_not_ahead(self.path, VECTORS, self._vectors.seq, self.store)
         if self.config.lexical:
             self._lexical = CollectionLexical(self.store, self.path, self._lock, self._writing)
-            self._check_not_ahead(LEXICAL, self._lexical.seq, self._seq)
-
-    def _check_not_ahead(self, name: str, seq: int, store_seq: int) -> None:
-        """Refuse a store that is older than what was made from it."""
-        # Another process may have written between the two looks.
-        if seq > store_seq and seq > self.store.seq and self.path is not None:
-            raise CorruptCollectionError(
-                f"{self.path / DATABASE} ends at change {store_seq}, {name}.json knows change {seq}: the "
-                f"copy is incomplete; copy again with Retriever.save, or run: retriever rebuild {self.path}"
-            )
+            check_not_ahead(self.path, LEXICAL, self._lexical.seq, self.store)
 
     # Life
 
     def persist(self) -> None:
         """Write the derived indexes to the folder, so that the next open has nothing to replay."""
         self._check_open()
-        if self.path is None or not self._try_become_writer():
+        if self.path is None or not self._take_writing():
             return
         if self._behind():
             self.follow()
@@ -428,6 +407,7 @@ class Collection:
     def save(self, path: Path) -> None:
         """Write a complete copy to a new folder."""
         self._check_open()
+        path = path.absolute()
         with self.reading():
             target = Collection.create(path, self.config, self.encoder)
             target.close()
@@ -482,15 +462,23 @@ class Collection:
 
     def _become_writer(self) -> None:
         """Take the collection's lock, which one process holds at a time."""
-        if not self._try_become_writer():
+        if not self._take_writing(wait=_WAIT_FOR_READERS):
             raise self._writer.refused()
         if self._behind():
             self.follow()
 
-    def _try_become_writer(self) -> bool:
+    def _take_writing(self, *, wait: float = 0.0) -> bool:
+        """Become the writer while nobody searches; return whether that was possible."""
         if self._writer.held:
             return True
-        if not self._writer.take():
+        with self._lock.writing():
+            return self._try_become_writer(wait=wait)
+
+    def _try_become_writer(self, *, wait: float = 0.0) -> bool:
+        """Become the writer; only where nobody searches, for what others wrote is looked at then."""
+        if self._writer.held:
+            return True
+        if not self._writer.take(wait=wait):
             return False
         self._see_others()
         return True

@@ -91,6 +91,19 @@ def check_encoder(path: Path, manifest: Manifest, encoder: StaticEncoder) -> Non
         )
 
 
+def check_not_ahead(path: Path | None, name: str, seq: int, store: DocumentStore) -> None:
+    """Refuse a store that is older than what was made from it.
+
+    :param name: of what was made.
+    :param seq: the last change that it has.
+    """
+    if path is not None and seq > (last := store.seq):
+        raise CorruptCollectionError(
+            f"{path / DATABASE} ends at change {last}, {name}.json knows change {seq}: the copy is "
+            f"incomplete; copy again with Retriever.save, or run: retriever rebuild {path}"
+        )
+
+
 def _check_unsealed(path: Path) -> None:
     """Look files over that were not closed in peace, unless another process is at work on them.
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from retriever.collection_vectors import CollectionVectors
+from retriever.encoder import StaticEncoder
+from retriever.store.document_store import DocumentStore
+
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
@@ -41,3 +45,27 @@ class CollectionInfo:
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain JSON-ready values."""
         return asdict(self)
+
+
+def collection_info(
+    store: DocumentStore, encoder: StaticEncoder, vectors: CollectionVectors | None, *, changes: int
+) -> CollectionInfo:
+    """Gather what a collection's parts say of it; nobody may write meanwhile."""
+    index = None if vectors is None else vectors.index
+    settling = None if vectors is None else vectors.settling
+    measured = None if settling is None else settling.measured
+    exact = index is not None and index.name == "flat"
+    return CollectionInfo(
+        documents=store.count_documents(),
+        passages=store.count_passages(),
+        dimensions=encoder.dimensions,
+        index=None if index is None else index.name,
+        index_reason="" if index is None or settling is None else settling.chosen(len(index)).reason,
+        index_settings={} if index is None else index.settings(),
+        vector_bytes=0 if index is None else round(index.bytes_per_passage() * len(index)),
+        recall=1.0 if exact else None if measured is None else measured.recall,
+        latency_ms=None if measured is None else measured.latency_ms,
+        measured_passages=None if measured is None else (measured.passages, measured.sampled),
+        filtered_fields=store.indexed_fields(),
+        changes=changes,
+    )

@@ -12,14 +12,20 @@ from retriever.errors import ConfigError
 BUNDLED_RERANKER = Path(__file__).parent / "models" / "reranker"
 
 
-def load_encoder(config: RetrieverConfig) -> StaticEncoder:
-    """Load the encoder that a configuration names, at the width it asks for."""
-    encoder = StaticEncoder.load(None if config.encoder == BUNDLED else config.encoder)
+def load_encoder(config: RetrieverConfig, given: StaticEncoder | None = None) -> StaticEncoder:
+    """Return the encoder of a configuration, at the width it asks for.
+
+    :param given: stands for the one that the configuration names.
+    """
+    encoder = given
+    if encoder is None:
+        encoder = StaticEncoder.load(None if config.encoder == BUNDLED else config.encoder)
     if config.dimensions is None:
         return encoder
     if config.dimensions > encoder.dimensions:
+        name = repr(config.encoder) if given is None else "that was given"
         raise ConfigError(
-            f"dimensions is {config.dimensions}, but the encoder {config.encoder!r} has {encoder.dimensions}"
+            f"dimensions is {config.dimensions}, but the encoder {name} has {encoder.dimensions}"
         )
     return encoder.truncate(config.dimensions)
 

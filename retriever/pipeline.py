@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rerank.budget import CostModel
 from rerank.protocol import Reranker
-from retriever.arguments import check_count, check_number, check_query
+from retriever.arguments import check_count, check_number, check_query, checked_queries, findable_ids
 from retriever.collection import Collection, Progress
 from retriever.collection_folder import check_encoder
 from retriever.collection_info import CollectionInfo
@@ -33,6 +33,7 @@ from retriever.errors import (
 )
 from retriever.first_stage import first_stage
 from retriever.loading import load_encoder, load_reranker
+from retriever.preparation import select
 from retriever.second_stage import (
     calibration_of,
     decide,
@@ -123,11 +124,11 @@ class Retriever:
         first = list(documents) if total is not None else list(islice(documents, 1))
         if not first:
             raise InvalidInputError("the corpus is empty; give at least one document")
-        made = encoder or load_encoder(config)
+        if total is not None:
+            select(first, {}, replace=False)
+        made = load_encoder(config, encoder)
         collection = Collection.create(None if path is None else Path(path), config, made)
         try:
-            if total is not None:
-                collection.check_new(first)
             collection.write(chain(first, documents), replace=False, total=total, progress=progress)
             collection.persist()
         except BaseException:
@@ -148,7 +149,7 @@ class Retriever:
         :raises ConfigError: if the encoder is not the one it was built with.
         """
         return cls(
-            Collection.open(Path(path), lambda config: encoder or load_encoder(config)), reranker=reranker
+            Collection.open(Path(path), lambda config: load_encoder(config, encoder)), reranker=reranker
         )
 
     @classmethod
@@ -179,7 +180,7 @@ class Retriever:
         config = RetrieverConfig() if manifest is None else manifest.config
         if isinstance(encoder, str | Path):
             config = RetrieverConfig.model_validate(config.model_dump() | {"encoder": str(encoder)})
-        made = encoder if isinstance(encoder, StaticEncoder) else load_encoder(config)
+        made = load_encoder(config, encoder if isinstance(encoder, StaticEncoder) else None)
         if encoder is None and manifest is not None:
             check_encoder(Path(path), manifest, made)
         return cls(Collection.rebuild(Path(path), config, made), reranker=reranker)
@@ -232,31 +233,27 @@ class Retriever:
         return batches[0], timings
 
     def search_batch(
-        self, queries: Sequence[str], **options: Unpack[SearchOptions]
+        self, queries: Iterable[str], **options: Unpack[SearchOptions]
     ) -> list[list[SearchResult]]:
         """Search for many queries at once; the reranker's batches are shared between them.
 
         :param queries: n queries; the other parameters are those of `search`, a budget is for all of them.
         :return: n lists of results, in the order of the queries.
         """
-        if isinstance(queries, str):
-            raise InvalidTypeError("queries must be a list of strings; use search for one query")
-        for query in queries:
-            check_query(query)
-        return self._search(list(queries), **options)[0]
+        return self._search(checked_queries(queries), **options)[0]
 
     async def asearch(self, query: str, **options: Unpack[SearchOptions]) -> list[SearchResult]:
         """Do what `search` does in a thread, so that an event loop goes on."""
         return (await asyncio.to_thread(self.search_timed, query, **options))[0]
 
     async def asearch_batch(
-        self, queries: Sequence[str], **options: Unpack[SearchOptions]
+        self, queries: Iterable[str], **options: Unpack[SearchOptions]
     ) -> list[list[SearchResult]]:
         """Do what `search_batch` does in a thread, so that an event loop goes on."""
         return await asyncio.to_thread(self.search_batch, queries, **options)
 
     def first_stage(
-        self, queries: Sequence[str], *, limit: int, filter: Filter | None = None
+        self, queries: Iterable[str], *, limit: int, filter: Filter | None = None
     ) -> list[list[Candidate]]:
         """Return what the first stage hands to the second, for studies of either.
 
@@ -265,11 +262,10 @@ class Retriever:
         :param filter: only documents whose metadata passes.
         :return: n lists of candidates, best first.
         """
-        for query in queries:
-            check_query(query)
+        asked = checked_queries(queries)
         check_count("limit", limit)
         with self._collection.reading():
-            return first_stage(self._collection, queries, limit=limit, filter=filter)
+            return first_stage(self._collection, asked, limit=limit, filter=filter)
 
     def _search(
         self,
@@ -341,7 +337,7 @@ class Retriever:
         """
         return self._collection.write(to_stored(docs), replace=True, total=size_of(docs), progress=progress)
 
-    def delete(self, ids: Sequence[str] | None = None, *, filter: Filter | None = None) -> int:
+    def delete(self, ids: Iterable[str] | None = None, *, filter: Filter | None = None) -> int:
         """Delete documents by id, or all whose metadata passes a filter, in one transaction.
 
         :param ids: ids; those that do not exist are passed over.
@@ -356,9 +352,7 @@ class Retriever:
             if not filter:
                 raise InvalidInputError("an empty filter would delete everything; say what is to go")
             return self._collection.delete_matching(filter)
-        if ids is None or isinstance(ids, str) or not all(isinstance(id, str) for id in ids):
-            raise InvalidTypeError("ids must be a list of strings; put a single id in a list")
-        return self._collection.delete(list(ids))
+        return self._collection.delete(findable_ids(ids))
 
     def compact(self) -> None:
         """Close the gaps that changes left behind, and give the space back."""
@@ -370,9 +364,10 @@ class Retriever:
         """Return a document.
 
         :raises DocumentNotFoundError: if there is none with this id.
+        :raises InvalidTypeError: if it is no string.
         """
         with self._collection.reading():
-            found = self._collection.store.get(id)
+            found = self._collection.store.get(id) if findable_ids([id]) else None
         if found is None:
             raise DocumentNotFoundError(f"no document has the id {id!r}")
         title, text, metadata = found
@@ -384,7 +379,7 @@ class Retriever:
 
     def __contains__(self, id: object) -> bool:
         with self._collection.reading():
-            return isinstance(id, str) and self._collection.store.contains(id)
+            return isinstance(id, str) and bool(findable_ids([id])) and self._collection.store.contains(id)
 
     def __iter__(self) -> Iterator[Document]:
         with self._collection.reading():

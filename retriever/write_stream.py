@@ -19,7 +19,7 @@ _AHEAD = 3  # batches read before the first of them is written; more would only 
 def write_stream(
     docs: Iterable[StoredDocument],
     *,
-    prepare: Callable[[Sequence[StoredDocument]], Prepared],
+    prepare: Callable[[Sequence[StoredDocument], Sequence[set[str]]], Prepared],
     write: Callable[[Prepared], WriteSummary],
     done: Callable[[int], None],
 ) -> WriteSummary:
@@ -28,7 +28,7 @@ def write_stream(
     What was read before an error or Ctrl-C is still written; after a failure to write nothing more is.
 
     :param docs: may be larger than memory.
-    :param prepare: splits and encodes a batch.
+    :param prepare: splits and encodes a batch, told the ids in each of those that are not written yet.
     :param write: writes a batch, one transaction.
     :param done: told how many documents are written after each batch.
     :return: what was done.
@@ -36,11 +36,19 @@ def write_stream(
     waiting: deque[Future[WriteSummary]] = deque()
     summary = WriteSummary()
     stopped = threading.Event()
+    unwritten: deque[set[str]] = deque()
+
+    def prepare_next(batch: Sequence[StoredDocument]) -> Prepared:
+        prepared = prepare(batch, [*unwritten])
+        unwritten.append({document.id for document in prepared.documents})
+        return prepared
 
     def write_when_ready(prepared: Future[Prepared]) -> WriteSummary:
         try:
             batch = prepared.result()
-            return WriteSummary() if stopped.is_set() else write(batch)
+            summary = WriteSummary() if stopped.is_set() else write(batch)
+            unwritten.popleft()
+            return summary
         except BaseException:
             stopped.set()
             raise
@@ -58,7 +66,7 @@ def write_stream(
             for number, batch in enumerate(batches(docs)):
                 if number == 1:  # a single batch is too little to change anything for
                     lasting.enter_context(bulk_loading())
-                waiting.append(writing.submit(write_when_ready, preparing.submit(prepare, batch)))
+                waiting.append(writing.submit(write_when_ready, preparing.submit(prepare_next, batch)))
                 if len(waiting) > _AHEAD:
                     take()
         finally:

@@ -5,11 +5,23 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from weakref import WeakSet
 
 from retriever.errors import ClosedError
 from retriever.store.database import connect, prepare, reported
+
+
+class _Reader:
+    """A thread's connection; it goes with the thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.connection = connect(path)
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # where connecting failed
+            self.connection.close()
 
 
 class Connections:
@@ -24,7 +36,7 @@ class Connections:
         self.path = path
         self._closed = False
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: WeakSet[_Reader] = WeakSet()
         self._lock = threading.RLock()
         with reported(path):
             self._writer = connect(path)
@@ -38,13 +50,13 @@ class Connections:
             with self._lock:
                 yield self._writer
             return
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        reader: _Reader | None = getattr(self._local, "reader", None)
         with reported(self.path):
-            if connection is None:
-                connection = self._local.connection = connect(self.path)
+            if reader is None:
+                reader = self._local.reader = _Reader(self.path)
                 with self._lock:
-                    self._readers.append(connection)
-            yield connection
+                    self._readers.add(reader)
+            yield reader.connection
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
@@ -87,9 +99,8 @@ class Connections:
         """Close every connection; closing twice is harmless."""
         with self._lock:
             self._closed = True
-            for connection in [*self._readers, self._writer]:
+            for connection in [*(reader.connection for reader in self._readers), self._writer]:
                 connection.close()
-            self._readers.clear()
 
     def _check_open(self) -> None:
         if self._closed:

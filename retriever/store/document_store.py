@@ -159,8 +159,8 @@ class DocumentStore:
         # A bit of a row's header may have made a string bytes.
         if not isinstance(id, str) or content_digest(title, text, metadata) != digest:
             raise CorruptCollectionError(
-                f"{self._database.path}: the document {id!r} (row {row}) is damaged; write it again with "
-                "upsert, or restore the file from a copy"
+                f"{self._database.path}: the document {id!r} (row {row}) is damaged; delete it and write it "
+                "again, or restore the file from a copy"
             )
         return id, title, text, metadata
 
@@ -171,26 +171,14 @@ class DocumentStore:
         :return: one text each, in their order; "" for those deleted meanwhile.
         """
         rows = self.passages.rows_of(pids)
-        # All in one value: a row at a time would hand the interpreter lock over each time.
-        query = (
-            "SELECT json_group_array(CASE WHEN spans IS NULL THEN json_array(row, title || ' ' || text) "
-            "ELSE json_array(row, title, text, pid, passages, hex(spans)) END) "
-            "FROM documents WHERE row IN (SELECT value FROM json_each(?))"
-        )
-        with self._database.reading() as connection:
-            found = connection.execute(query, (json.dumps(np.unique(rows[rows >= 0]).tolist()),)).fetchone()[
-                0
-            ]
-        documents = {row: rest for row, *rest in orjson.loads(found)}
-        texts = []
-        for pid, row in zip(pids.tolist(), rows.tolist(), strict=True):
-            text, *cut = documents.get(row, ("",))
-            if cut:
-                passage, first, passages, packed = cut
-                start, stop = unpacked_spans(passages, bytes.fromhex(packed), len(passage))[pid - first]
-                text = f"{text} {passage[start:stop]}"
-            texts.append(text.strip())
-        return texts
+        wanted = json.dumps(np.unique(rows[rows >= 0]).tolist())
+        with self._database.reading() as connection, snapshot(connection):
+            texts = _whole_texts(connection, wanted)
+            split = {} if len(texts) == len(set(rows.tolist())) else _split_texts(connection, wanted, pids)
+        return [
+            split[pid] if pid in split else texts.get(row, "")
+            for pid, row in zip(pids.tolist(), rows.tolist(), strict=True)
+        ]
 
     def _select(self, query: str, values: Sequence[str] | Sequence[int]) -> Iterator[tuple[Any, ...]]:
         """Run a query with an IN list of any length."""
@@ -366,6 +354,40 @@ class DocumentStore:
     def close(self) -> None:
         """Close every connection; closing twice is harmless."""
         self._database.close()
+
+
+def _whole_texts(connection: sqlite3.Connection, rows: str) -> dict[int, str]:
+    """Return the texts of documents of one passage by row, as they are encoded.
+
+    :param rows: a JSON array.
+    """
+    found = "row, title || ' ' || text"
+    chosen = "FROM documents WHERE spans IS NULL AND row IN (SELECT value FROM json_each(?))"
+    try:
+        # All in one value: a row at a time would hand the interpreter lock over each time.
+        query = f"SELECT json_group_array(json_array({found})) {chosen}"
+        texts = orjson.loads(connection.execute(query, (rows,)).fetchone()[0])
+    except sqlite3.DataError:  # no value can be larger than a gigabyte
+        texts = connection.execute(f"SELECT {found} {chosen}", (rows,))
+    return {row: text.strip() for row, text in texts}
+
+
+def _split_texts(connection: sqlite3.Connection, rows: str, pids: IntArray) -> dict[int, str]:
+    """Return the texts of passages of documents that have several, by id, as they are encoded."""
+    query = (
+        "SELECT title, text, pid, passages, spans FROM documents "
+        "WHERE spans IS NOT NULL AND row IN (SELECT value FROM json_each(?))"
+    )
+    wanted = np.unique(pids)
+    texts = {}
+    # One document at a time in memory: they may be books.
+    for title, text, first, passages, packed in connection.execute(query, (rows,)):
+        spans = unpacked_spans(passages, packed, len(text))
+        begin, end = np.searchsorted(wanted, [first, first + passages])
+        for pid in wanted[begin:end].tolist():
+            start, stop = spans[pid - first]
+            texts[pid] = f"{title} {text[start:stop]}".strip()
+    return texts
 
 
 def _indexable(field: str, value: object) -> bool:

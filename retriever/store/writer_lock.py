@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -21,24 +22,29 @@ class WriterLock:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._lock: FileLock | None = None
+        self._taking = threading.Lock()  # two threads that take it at once are one process
 
     @property
     def held(self) -> bool:
         """Whether this process may write."""
         return self._path is None or self._lock is not None
 
-    def take(self) -> bool:
-        """Take the lock unless another process holds it; tell whether it is held now."""
-        if self._path is None or self._lock is not None:
+    def take(self, *, wait: float = 0.0) -> bool:
+        """Take the lock unless another process holds it; tell whether it is held now.
+
+        :param wait: seconds that the other process is given to let go of it.
+        """
+        with self._taking:
+            if self._path is None or self._lock is not None:
+                return True
+            lock = FileLock(self._path / _LOCK, thread_local=False)
+            try:
+                lock.acquire(timeout=wait)
+            except Timeout:
+                return False
+            break_seal(self._path)
+            self._lock = lock
             return True
-        lock = FileLock(self._path / _LOCK, thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return False
-        break_seal(self._path)
-        self._lock = lock
-        return True
 
     def refused(self) -> CollectionLockedError:
         """Return the error of who needs the lock and cannot have it."""

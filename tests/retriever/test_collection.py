@@ -4,7 +4,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,7 @@ from retriever.errors import (
     CollectionVersionError,
     CorruptCollectionError,
     InvalidTypeError,
+    RetrieverError,
     StorageFullError,
 )
 from tests.factories import CORPUS, OverlapReranker, tiny_encoder
@@ -252,3 +255,47 @@ def test_what_was_read_before_an_error_is_kept(reopen, tmp_path):
     with pytest.raises(InvalidTypeError, match="document 2"):
         Retriever.from_corpus(documents(), path=folder(tmp_path), encoder=tiny_encoder())
     assert {document.id for document in reopen(folder(tmp_path))} == {"one", "two"}
+
+
+def test_a_collection_is_where_it_was_opened_wherever_the_process_goes(make, monkeypatch, tmp_path):
+    make(path=True).close()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    with Retriever.open("collection", encoder=tiny_encoder(), reranker=OverlapReranker()) as opened:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        opened.upsert([("new", "green")])
+    assert not any((tmp_path / "elsewhere").iterdir())
+    with Retriever.open(folder(tmp_path), encoder=tiny_encoder(), reranker=OverlapReranker()) as again:
+        assert "new" in again
+
+
+def test_threads_that_write_first_at_once_are_one_writer(make, reopen, tmp_path):
+    make(path=True).close()
+    opened, start, failures = reopen(folder(tmp_path)), threading.Barrier(4), []
+
+    def write(number):
+        start.wait()
+        try:
+            opened.upsert([(f"new {number}", "green")])
+        except RetrieverError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert len(opened) == len(CORPUS) + 4
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_threads_that_are_gone_leave_no_open_files(make):
+    retriever = make(path=True)
+    counts = []
+    for _ in range(20):
+        thread = threading.Thread(target=lambda: retriever.search("zebra", k=1))
+        thread.start()
+        thread.join()
+        counts.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert counts[-1] <= counts[1]

@@ -351,3 +351,52 @@ def test_results_do_not_depend_on_when_documents_came(make):
     grown.add(CORPUS[2:])
     for query in ("cat", "stocks today", "zebra one"):
         assert ids(whole.search(query)) == ids(grown.search(query))
+
+
+def test_the_last_one_given_wins_in_a_stream_even_where_it_is_what_was_there(make):
+    retriever = make()
+    before = retriever.get("cat")
+    changed = Document("cat", "the zebra flew", title="Pets")
+    others = (Document(str(number), "storm over the sea") for number in range(4200))
+    retriever.upsert(document for part in ([changed], others, [before]) for document in part)
+    assert retriever.get("cat") == before
+
+
+def test_ids_and_queries_may_come_from_a_generator(make):
+    retriever = make()
+    assert [ids(found) for found in retriever.search_batch((q for q in ["zebra"]), k=1)] == [["zebra"]]
+    assert retriever.first_stage((q for q in ["zebra"]), limit=1)[0][0].id == "zebra"
+    assert retriever.delete(id for id in ["zebra", "cat"]) == 2
+    assert len(retriever) == len(CORPUS) - 2
+
+
+@pytest.mark.parametrize("path", [True, None])
+def test_an_id_that_no_document_can_have_is_not_found(make, path):
+    retriever = make(path=path)
+    assert "\ud800" not in retriever
+    assert retriever.delete(["\ud800"]) == 0
+    with pytest.raises(DocumentNotFoundError):
+        retriever.get("\ud800")
+    for wrong in ([1], 5, None):
+        assert wrong not in retriever
+        with pytest.raises(InvalidTypeError, match="strings"):
+            retriever.get(wrong)
+
+
+def test_a_list_that_cannot_be_written_leaves_no_folder(tmp_path):
+    docs = [("a", "cat"), ("a", "dog")]
+    config = RetrieverConfig(reranker=None)
+    with pytest.raises(DuplicateIdError):
+        Retriever.from_corpus(docs, path=tmp_path / "c", config=config, encoder=tiny_encoder())
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_given_encoder_has_the_width_that_the_configuration_asks_for(tmp_path):
+    config = RetrieverConfig(reranker=None, dimensions=8)
+    path = tmp_path / "c"
+    with Retriever.from_corpus(["cat"], path=path, config=config, encoder=tiny_encoder()) as made:
+        assert made.info().dimensions == 8
+    with Retriever.open(path, encoder=tiny_encoder()) as again:
+        assert again.info().dimensions == 8
+    with pytest.raises(ConfigError, match="dimensions is 8, but the encoder that was given has 4"):
+        Retriever.from_corpus(["cat"], config=config, encoder=tiny_encoder(dimensions=4))

@@ -14,7 +14,7 @@ def documents(count):
     return (StoredDocument(str(i), "", "text", "{}", b"", ((0, 4),)) for i in range(count))
 
 
-def prepared(batch):
+def prepared(batch, unwritten):
     return Prepared(list(batch), [], np.empty((0, 0), dtype=np.float32), len(batch))
 
 
@@ -67,9 +67,27 @@ def test_after_a_failure_nothing_more_is_written(stage):
         written.append(batch.documents[0].id)
         return WriteSummary(added=batch.given)
 
-    def prepare(batch):
-        return failing(prepared(batch)) if stage == "prepare" else prepared(batch)
+    def prepare(batch, unwritten):
+        made = prepared(batch, unwritten)
+        return failing(made) if stage == "prepare" else made
 
     with pytest.raises(OSError, match="full"):
         write_stream(documents(8 * BATCH), prepare=prepare, write=write, done=lambda _: None)
     assert written == ["0"]
+
+
+def test_preparing_knows_the_ids_that_are_not_written_yet():
+    seen, may_write = [], threading.Event()
+
+    def prepare(batch, unwritten):
+        seen.append([min(map(int, ids)) for ids in unwritten])
+        if len(seen) == 3:
+            may_write.set()
+        return prepared(batch, unwritten)
+
+    def write(batch):
+        may_write.wait(10)
+        return WriteSummary(added=batch.given)
+
+    write_stream(documents(3 * BATCH), prepare=prepare, write=write, done=lambda count: None)
+    assert seen == [[], [0], [0, BATCH]]

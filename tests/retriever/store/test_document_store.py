@@ -90,3 +90,16 @@ def test_a_newer_database_is_refused(tmp_path):
     connection.close()
     with pytest.raises(CollectionVersionError, match="has format 99"):
         DocumentStore(path)
+
+
+def test_passages_are_read_from_documents_that_are_larger_together_than_a_value_may_be(store):
+    long = doc("split", "one two " * 300, [(0, 7), (8, 15)])
+    store.apply(insert=[*(doc(str(number), f"{number} " * 300) for number in range(6)), long])
+    with store._database.reading() as connection:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 3000)
+    pids = store.passages.pids
+    texts = store.passage_texts(pids[::-1])
+    assert texts[:2] == ["title one two", "title one two"]
+    assert texts[2:] == [("title " + f"{number} " * 300).strip() for number in range(5, -1, -1)]
+    store.apply(remove=["split"])
+    assert store.passage_texts(pids[-2:]) == ["", ""]
