@@ -29,6 +29,7 @@ from retriever.store.following import Follower, change_with_followers
 from retriever.store.passage_table import PassageTable
 from retriever.store.records import StoredDocument
 from retriever.store.seal import break_seal
+from retriever.store.source_table import ReadFile
 from retriever.store.writer_lock import WriterLock
 from retriever.types import Filter, WriteSummary
 from retriever.write_stream import write_stream
@@ -198,7 +199,7 @@ class Collection:
         """
         self._check_open()
         self._become_writer()
-        progress = progress or _silent
+        progress = progress or (lambda done, total: None)
         if total is not None and total <= BATCH:
             summary = self._write_prepared(self._prepare(list(docs), (), replace=replace), replace=replace)
             progress(total, total)
@@ -242,6 +243,18 @@ class Collection:
             if self._lexical is not None:
                 self._lexical.commit_in_time()
         return len(found)
+
+    def note_sources(self, files: Iterable[ReadFile]) -> None:
+        """Remember which documents are of which file."""
+        self._check_open()
+        self._become_writer()
+        self.store.sources.note(files)
+
+    def forget_source(self, path: str) -> None:
+        """Forget a file; its documents stay."""
+        self._check_open()
+        self._become_writer()
+        self.store.sources.forget(path)
 
     def _prepare(
         self, docs: Sequence[StoredDocument], unwritten: Sequence[set[str]], *, replace: bool
@@ -482,7 +495,3 @@ class Collection:
             return False
         self._see_others()
         return True
-
-
-def _silent(done: int, total: int | None) -> None:
-    """Report nothing."""

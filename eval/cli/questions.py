@@ -13,8 +13,9 @@ from eval.cli.evaluate import JsonOption
 from eval.datasets import write_beir
 from eval.questions import CAVEAT, Kind, make_questions
 from retriever import Retriever
+from retriever.cli.sources import IdField, TextField, TitleField, named_fields
 from retriever.errors import CollectionNotFoundError, InvalidInputError
-from retriever.ingest import read_sources
+from retriever.ingest import RecordFields, read_sources
 from retriever.types import Document
 
 _KINDS: dict[str, Kind] = {"title": "title", "heading": "heading", "sentence": "sentence"}
@@ -24,6 +25,9 @@ def questions(
     source: Annotated[Path, typer.Argument(help="A collection's folder, or files and folders as for index.")],
     *,
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the BEIR data set to be written.")],
+    text_field: TextField = None,
+    title_field: TitleField = None,
+    id_field: IdField = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many questions.")] = 300,
     kinds: Annotated[str, typer.Option(help="Which of title, heading, sentence.")] = "title,heading,sentence",
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
@@ -36,7 +40,8 @@ def questions(
     chosen = tuple(_kind(name.strip()) for name in kinds.split(",") if name.strip())
     with counted("reading") as progress:
         documents = []
-        for done, document in enumerate(_documents(source), 1):
+        fields = named_fields(id=id_field, text=text_field, title=title_field)
+        for done, document in enumerate(_documents(source, fields), 1):
             documents.append(document)
             progress(done, done)
     made = make_questions(documents, name=out_folder.name, limit=limit, kinds=chosen, seed=seed)
@@ -62,13 +67,13 @@ def questions(
     out.print(f"Next: retriever tradeoff {out_folder}", highlight=False, soft_wrap=True)
 
 
-def _documents(source: Path) -> Iterable[Document]:
+def _documents(source: Path, fields: RecordFields | None) -> Iterable[Document]:
     """Read a collection, or sources that were never indexed."""
     try:
         with Retriever.open(source) as retriever:
             yield from retriever
     except CollectionNotFoundError:
-        yield from read_sources([source])
+        yield from read_sources([source], fields=fields)
 
 
 def _kind(name: str) -> Kind:

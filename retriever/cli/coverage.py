@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retriever.cli.sources import Sources
+from retriever.cli.sources import IdField, Sources, TextField, TitleField, named_fields
 
 if TYPE_CHECKING:
     from retriever.encoder import VocabularyCoverage
@@ -17,6 +17,9 @@ def coverage(
     encoder: Annotated[
         str | None, typer.Option(help="Static encoder: a folder or hub id.", show_default="bundled")
     ] = None,
+    text_field: TextField = None,
+    title_field: TitleField = None,
+    id_field: IdField = None,
     top: Annotated[int, typer.Option(min=1, help="Words listed.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
@@ -26,7 +29,8 @@ def coverage(
     from retriever.ingest import read_sources
 
     loaded = StaticEncoder.load(encoder)
-    documents = read_sources(sources)
+    fields = named_fields(id=id_field, text=text_field, title=title_field)
+    documents = read_sources(sources, fields=fields)
     with bar("reading", None) as progress:
         texts = (f"{document.title} {document.text}" for document in progress.over(documents))
         report = loaded.coverage(texts, top=top)

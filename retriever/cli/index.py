@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retriever.cli.sources import Sources
+from retriever.cli.sources import IdField, Sources, TextField, TitleField, named_fields
 from retriever.errors import CollectionExistsError, RetrieverError
 
 if TYPE_CHECKING:
@@ -51,16 +52,9 @@ def index(
     passage_overlap: Annotated[
         int | None, typer.Option(min=0, help="Tokens that neighbouring passages share.", show_default="64")
     ] = None,
-    text_field: Annotated[
-        str | None,
-        typer.Option(help="Record field with the text.", show_default="text, content, body, contents"),
-    ] = None,
-    title_field: Annotated[
-        str | None, typer.Option(help="Record field with the title.", show_default="title, heading")
-    ] = None,
-    id_field: Annotated[
-        str | None, typer.Option(help="Record field with the id.", show_default="id, _id, else made")
-    ] = None,
+    text_field: TextField = None,
+    title_field: TitleField = None,
+    id_field: IdField = None,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Go on past files and records that cannot be read.")
     ] = False,
@@ -73,7 +67,7 @@ def index(
     where it was stopped.
     """
     from retriever.cli.console import print_json, say
-    from retriever.ingest import ReadReport, RecordFields, count_documents, find_files
+    from retriever.ingest import ReadReport, count_documents, find_files
     from retriever.ingest.syncing import NotedFiles
 
     # A damaged PDF makes pypdf log hundreds of lines; what matters of them comes as an error.
@@ -90,7 +84,7 @@ def index(
     files = find_files(sources, exclude=directory, report=report)
     sources_read = NotedFiles(
         files,
-        fields=RecordFields(id=id_field, text=text_field, title=title_field),
+        fields=named_fields(id=id_field, text=text_field, title=title_field),
         skip_unreadable=skip_unreadable,
         report=report,
     )
@@ -153,9 +147,15 @@ class _Run:
         config = RetrieverConfig(**self._settings)
         if "reranker" in self._settings:
             load_reranker(config)  # no search is made here that would find a wrong name
-        with Retriever.from_corpus(
-            documents, path=self._directory, config=config, progress=self._progress
-        ) as retriever:
+        try:
+            made = Retriever.from_corpus(
+                documents, path=self._directory, config=config, progress=self._progress
+            )
+        except BaseException:
+            with suppress(RetrieverError), Retriever.open(self._directory) as retriever:
+                self._sources.note(retriever)
+            raise
+        with made as retriever:
             self._sources.note(retriever)
             self.size = len(retriever)
         # Records without an id that say the same are one document.
@@ -170,7 +170,12 @@ class _Run:
             say(
                 f"{self._directory} holds {len(retriever):,} documents already; adding what is new or changed"
             )
-            summary = retriever.upsert(documents, progress=self._progress)
+            try:
+                summary = retriever.upsert(documents, progress=self._progress)
+            except BaseException:
+                with suppress(RetrieverError):
+                    self._sources.note(retriever)
+                raise
             self._sources.note(retriever)
             self.size = len(retriever)
         return summary

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from retriever.cli.sources import IdField, TextField, TitleField, named_fields
+
 
 def sync(
     sources: Annotated[
@@ -17,6 +19,9 @@ def sync(
     directory: Annotated[
         Path, typer.Option("--to", metavar="DIR", help="The collection's folder.", show_default=False)
     ],
+    text_field: TextField = None,
+    title_field: TitleField = None,
+    id_field: IdField = None,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Go on past files and records that cannot be read.")
     ] = False,
@@ -25,6 +30,7 @@ def sync(
     """Bring a collection in line with folders: read what changed, delete what is gone.
 
     Give it all that the collection is made of: documents of other files, once indexed or synced, are deleted.
+    Records are read with the fields that were named when they were indexed, unless others are named now.
     """
     from retriever.cli.console import out, print_json, say
     from retriever.cli.opening import open_collection
@@ -33,7 +39,10 @@ def sync(
 
     report = ReadReport()
     with open_collection(directory) as retriever:
-        summary = bring_in_line(retriever, sources, skip_unreadable=skip_unreadable, report=report)
+        fields = named_fields(id=id_field, text=text_field, title=title_field)
+        summary = bring_in_line(
+            retriever, sources, fields=fields, skip_unreadable=skip_unreadable, report=report
+        )
         size = len(retriever)
     for line in report.lines():
         say(line)

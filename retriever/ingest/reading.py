@@ -25,10 +25,10 @@ from retriever.ingest.text_files import decode, front_matter, markdown_title, re
 from retriever.types import Document
 
 # Where reading a file and parsing a record are two steps, a bad record can be left out alone.
-_RECORDS: dict[Format, Callable[[Path], Iterator[tuple[int, Any]]]] = {
-    "jsonl": read_jsonl,
+RECORDS: dict[Format, Callable[[Path, RecordFields], Iterator[tuple[int, Any]]]] = {
+    "jsonl": lambda path, _: read_jsonl(path),
     "csv": read_csv,
-    "parquet": read_parquet,
+    "parquet": lambda path, _: read_parquet(path),
 }
 
 
@@ -127,9 +127,9 @@ class _Reader:
                 self._report.skip(str(error), "not readable")
 
     def _documents(self, file: SourceFile) -> Iterator[Document]:
-        records = _RECORDS.get(file.format)
+        records = RECORDS.get(file.format)
         if records is not None:
-            yield from self._from_records(file, records(file.path))
+            yield from self._from_records(file, records(file.path, self._fields))
             return
         document = _read_whole(file, self._report)
         if document is None:
@@ -172,7 +172,8 @@ def _read_whole(file: SourceFile, report: ReadReport) -> Document | None:
             title = markdown_title(text)
             declared, text = front_matter(text)
             if declared is None:
-                report.skip(str(file.path), "front matter that is no YAML; it was kept as text")
+                reason = "front matter that is no YAML, or more than metadata can hold; it was kept as text"
+                report.skip(str(file.path), reason)
             metadata = (declared or {}) | metadata  # the file's path and format are not the author's to say
     if not text.strip():
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -17,6 +17,7 @@ from retriever.types import Document
 _ID = ("id", "_id")
 _TEXT = ("text", "content", "body", "contents")
 _TITLE = ("title", "heading")
+_DEEPEST = 100  # levels of a metadata value
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,9 @@ class RecordFields:
     title: str | None = None
 
 
+USUAL_FIELDS = RecordFields()
+
+
 def record_document(record: Mapping[str, Any], fields: RecordFields, where: str) -> Document | None:
     """Turn a record into a document.
 
@@ -43,10 +47,7 @@ def record_document(record: Mapping[str, Any], fields: RecordFields, where: str)
     :raises SourceError: if there is no text field, or none of a name that was given, or a value cannot be
         kept.
     """
-    names = {name.lower(): name for name in reversed(list(record))}
-    text_field = _pick(record, names, fields.text, _TEXT)
-    title_field = _pick(record, names, fields.title, _TITLE)
-    id_field = _pick(record, names, fields.id, _ID)
+    id_field, text_field, title_field = picked(record, fields)
     there = ", ".join(map(repr, record)) or "nothing"
     if fields.id is not None and id_field is None:
         raise SourceError(
@@ -74,23 +75,48 @@ def record_document(record: Mapping[str, Any], fields: RecordFields, where: str)
     )
 
 
-def json_value(value: Any, where: str) -> Any:
+def picked(names: Iterable[str], fields: RecordFields) -> tuple[str | None, str | None, str | None]:
+    """Return the fields of a record with the id, the text and the title; None where there is none.
+
+    :param names: the record's fields.
+    :param fields: which were named.
+    """
+    there = list(names)
+    lowered = {name.lower(): name for name in reversed(there)}
+    return (
+        _pick(there, lowered, fields.id, _ID),
+        _pick(there, lowered, fields.text, _TEXT),
+        _pick(there, lowered, fields.title, _TITLE),
+    )
+
+
+def json_value(value: Any, where: str, *, depth: int = 0) -> Any:
     """Turn a value into one that JSON has: dates become ISO 8601 strings, decimals numbers, NaN None.
 
     :param value: what a reader gave.
     :param where: file, line and field, for errors.
-    :raises SourceError: if JSON has nothing for it, or a string is no valid Unicode.
+    :param depth: how deep it is nested in the field's value.
+    :raises SourceError: if JSON has nothing for it, a string is no valid Unicode, an integer has more than
+        64 bits, or it is nested too deeply.
     """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**64:
+            raise SourceError(f"{where} is an integer of more than 64 bits; write it as a string")
         return value
     if isinstance(value, str):
         return _valid(value, where)
+    if depth > _DEEPEST:
+        raise SourceError(f"{where} is nested too deeply; flatten it")
     if isinstance(value, Mapping):
-        return {str(key): json_value(inner, where) for key, inner in value.items()}
+        return {
+            _valid(str(key), where): json_value(inner, where, depth=depth + 1) for key, inner in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [json_value(inner, where) for inner in value]
+        return [json_value(inner, where, depth=depth + 1) for inner in value]
     return _converted(value, where)
 
 
@@ -105,11 +131,11 @@ def _converted(value: Any, where: str) -> Any:
 
 
 def _pick(
-    record: Mapping[str, Any], names: Mapping[str, str], named: str | None, usual: tuple[str, ...]
+    there: Sequence[str], names: Mapping[str, str], named: str | None, usual: tuple[str, ...]
 ) -> str | None:
     """Return the field to use: the one the user named, else the first usual one that is there."""
     if named is not None:
-        return named if named in record else None
+        return named if named in there else None
     return next((names[name] for name in usual if name in names), None)
 
 
@@ -137,12 +163,12 @@ def _metadata(rest: Mapping[str, Any], where: str) -> dict[str, Any]:
         if isinstance(nested, Mapping)
         else rest
     )
-    try:
-        kept = {
-            str(name): json_value(value, f"the field {name!r} of {where}") for name, value in flat.items()
-        }
-    except RecursionError as error:
-        raise SourceError(f"{where} is nested too deeply; flatten its fields") from error
+    kept = {
+        _valid(str(name), f"the name of the field {name!r} of {where}"): json_value(
+            value, f"the field {name!r} of {where}"
+        )
+        for name, value in flat.items()
+    }
     return {name: value for name, value in kept.items() if value is not None}
 
 

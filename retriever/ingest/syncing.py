@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from retriever.errors import SourceError
 from retriever.ingest.discovery import SourceFile, find_files
-from retriever.ingest.reading import read_files, require_readers
+from retriever.ingest.reading import RECORDS, read_files, require_readers
 from retriever.ingest.records import RecordFields
 from retriever.ingest.report import ReadReport
 from retriever.pipeline import Retriever
 from retriever.store.content_id import content_id
 from retriever.store.manifest import file_digest
+from retriever.store.source_table import ReadFile
 from retriever.types import Document, WriteSummary
 
 _NOTED = 1_000_000  # documents whose files are remembered in one run; more would not be in bounded memory
@@ -69,7 +71,7 @@ class NotedFiles:
         require_readers(files)
         self._files = files
         self._fields, self._skip_unreadable, self._report = fields, skip_unreadable, report
-        self._held: dict[str, tuple[str, list[str]]] = {}
+        self._held: dict[str, tuple[str, dict[str, None]]] = {}
         self._room = _NOTED
 
     def read(self) -> Iterator[Document]:
@@ -79,7 +81,8 @@ class NotedFiles:
         """
         holders = _Holders()
         for file in self._files:
-            digest, ids = file_digest(file.path), dict[str, None]()
+            digest, ids = _digest(file), dict[str, None]()
+            self._held[file.id] = _READING, ids
             for document in read_files(
                 [file], fields=self._fields, skip_unreadable=self._skip_unreadable, report=self._report
             ):
@@ -90,18 +93,24 @@ class NotedFiles:
                 yield document
             self._room -= len(ids)
             if self._room >= 0:
-                self._held[file.id] = digest, list(ids)
+                self._held[file.id] = digest, ids
+            else:
+                del self._held[file.id]
 
     def note(self, retriever: Retriever) -> None:
-        """Remember in a collection, which has the documents by now, which file holds which."""
-        store = retriever.collection.store
-        known = store.sources.all()
-        read = {}
+        """Remember in a collection which file holds which documents, as far as they were read.
+
+        Also after a run that was stopped: what it wrote is then known to the next sync.
+        """
+        known = retriever.collection.store.sources.all()
+        fields = {file.id: _fields_of(file, self._fields) for file in self._files}
+        read = []
         for path, (digest, ids) in self._held.items():
-            vanished = set(known.get(path, (digest, []))[1]) - set(ids)
+            vanished = set(known[path].ids).difference(ids) if path in known else set()
             # What is no longer in the file is deleted by a sync, which has to read the file again for that.
-            read[path] = _READING if vanished else digest, [*ids, *sorted(vanished)]
-        store.sources.note(read)
+            noted = _READING if vanished else digest
+            read.append(ReadFile(path, noted, [*ids, *sorted(vanished)], fields[path]))
+        retriever.collection.note_sources(read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +149,8 @@ def sync(
 
     :param retriever: the collection.
     :param sources: files and folders, as for `read_sources`.
-    :param fields: which fields of a record are id, text and title.
+    :param fields: which fields of a record are id, text and title; None for those that the file was read with
+        before, or all files were.
     :param skip_unreadable: leave out what cannot be read, and note it in the report.
     :param report: filled in while files are read.
     :return: what was done.
@@ -165,13 +175,15 @@ class _Sync:
     def __init__(
         self,
         retriever: Retriever,
-        known: dict[str, tuple[str, list[str]]],
+        known: dict[str, ReadFile],
         fields: RecordFields | None,
         skip_unreadable: bool,
         report: ReadReport,
     ) -> None:
         self._retriever, self._store = retriever, retriever.collection.store
-        self._known, self._fields = known, fields
+        self._known, self._given = known, fields
+        alike = {read.fields for read in known.values() if read.fields}
+        self._usual = alike.pop() if len(alike) == 1 else ""  # of files that are new
         self._skip_unreadable, self._report = skip_unreadable, report
         self._digests: dict[str, str] = {}
         self._holders = _Holders()  # of files that are as they were, and of those taken in
@@ -180,38 +192,51 @@ class _Sync:
 
     def keeps(self, file: SourceFile) -> bool:
         """Tell whether a file's content is as it was, and what it says still there."""
-        self._digests[file.id] = file_digest(file.path)
-        before, ids = self._known.get(file.id, (_READING, []))
-        if self._digests[file.id] != before or len(self._store.digests(ids)) < len(set(ids)):
+        self._digests[file.id] = _digest(file)
+        before = self._before(file)
+        if (self._digests[file.id], self._fields(file)) != (before.digest or None, before.fields):
             return False
-        for id in ids:
+        if len(self._store.digests(before.ids)) < len(set(before.ids)):
+            return False
+        for id in before.ids:
             self._holders.add(file.id, id)
         self._unchanged += 1
         return True
 
     def take_in(self, file: SourceFile) -> None:
         """Read a file, and delete what neither it nor another still holds."""
-        _, ids = self._known.get(file.id, (_READING, []))
+        ids, noted = self._before(file).ids, self._fields(file)
+        fields = RecordFields(**json.loads(noted)) if noted else None
         documents = list(
-            read_files(
-                [file], fields=self._fields, skip_unreadable=self._skip_unreadable, report=self._report
-            )
+            read_files([file], fields=fields, skip_unreadable=self._skip_unreadable, report=self._report)
         )
         for document in documents:
             self._holders.check(file.id, document)
             self._holders.add(file.id, document.id)
         now = list(dict.fromkeys(document.id for document in documents))
         # Noted first: a run that is stopped here leaves nothing behind that no file accounts for.
-        self._store.sources.note({file.id: (_READING, [*ids, *now])})
+        self._retriever.collection.note_sources([ReadFile(file.id, _READING, [*ids, *now], noted)])
         self._written += self._retriever.upsert(documents)
         self._delete(ids)
-        self._store.sources.note({file.id: (self._digests[file.id], now)})
+        self._retriever.collection.note_sources([ReadFile(file.id, self._digests[file.id], now, noted)])
         self._read += 1
+
+    def _before(self, file: SourceFile) -> ReadFile:
+        """What is known of a file."""
+        return self._known.get(file.id, ReadFile(file.id, _READING, []))
+
+    def _fields(self, file: SourceFile) -> str:
+        """Which fields a file's records are read with: as given, or as before."""
+        if self._given is not None:
+            return _fields_of(file, self._given)
+        if file.id in self._known:
+            return self._known[file.id].fields
+        return self._usual if file.format in RECORDS else ""
 
     def forget(self, path: str) -> None:
         """Delete the documents of a file that is gone."""
-        self._delete(self._known[path][1])
-        self._store.sources.forget(path)
+        self._delete(self._known[path].ids)
+        self._retriever.collection.forget_source(path)
         self._gone += 1
 
     def _delete(self, ids: Iterable[str]) -> None:
@@ -222,3 +247,19 @@ class _Sync:
         return SyncSummary(
             self._read, self._unchanged, self._gone, self._written.added, self._written.updated, self._deleted
         )
+
+
+def _digest(file: SourceFile) -> str:
+    """Return the digest of a file's content; where it has none, reading will tell what is wrong."""
+    try:
+        return file_digest(file.path)
+    except OSError:
+        return _READING
+
+
+def _fields_of(file: SourceFile, fields: RecordFields | None) -> str:
+    """Return the named fields as the collection remembers them: "" for none, or of a file without records."""
+    if fields is None or file.format not in RECORDS:
+        return ""
+    named = {name: field for name, field in asdict(fields).items() if field is not None}
+    return json.dumps(named) if named else ""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from retriever.errors import MissingExtraError, SourceError
+from retriever.ingest.records import USUAL_FIELDS, RecordFields, picked
 
 _LEAVE_OUT = "correct it, or leave such lines out with --skip-unreadable, in Python skip_unreadable=True"
 
@@ -55,16 +56,18 @@ def parse_json_line(line: bytes, where: str) -> dict[str, Any]:
     return record
 
 
-def read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_csv(path: Path, fields: RecordFields = USUAL_FIELDS) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the line number and cells of each row, by the names in the first row.
 
-    A column in which every cell is a number, as in a first pass over the file, holds numbers; empty cells
-    are None. The delimiter is a tab in `.tsv`, else the one of comma, semicolon, tab and bar that the
-    header has most.
+    A column in which every cell is a number, as in a first pass over the file, holds numbers, unless it is
+    the id, the text or the title; empty cells are None. The delimiter is a tab in `.tsv`, else the one of
+    comma, semicolon, tab and bar that the header has most.
 
+    :param fields: which columns are id, text and title.
     :raises SourceError: if the file cannot be read, has no header, or a row has too many cells.
     """
     header, kinds = _column_kinds(path)
+    kinds |= {name: str for name in picked(header, fields) if name is not None}
     for number, row in _rows(path):
         if len(row) > len(header):
             raise SourceError(

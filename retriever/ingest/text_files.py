@@ -9,11 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from retriever.errors import SourceError
+from retriever.ingest.records import json_value
 
 # A byte order mark names the encoding; without one only UTF-8 can be told from the rest for certain.
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?\n)---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_OF_ODD_YAML = (ValueError, TypeError, AttributeError, LookupError, RecursionError)  # seen from the library
 _HEAD = 8_192  # characters searched for a title; a title further down is none
 
 
@@ -67,7 +69,8 @@ def front_matter(text: str) -> tuple[dict[str, object] | None, str]:
     What is no YAML mapping declares nothing and stays: three dashes may be a ruled line.
 
     :return: JSON-ready values, {} without front matter and None where what stands there cannot be read as
-        YAML; the text with spaces in its place, so that what follows is where it is in the file.
+        YAML or kept as metadata; the text with spaces in its place, so that what follows is where it is in
+        the file.
     """
     unmarked = text.lstrip("\ufeff")
     found = _FRONT_MATTER.match(unmarked)
@@ -78,10 +81,11 @@ def front_matter(text: str) -> tuple[dict[str, object] | None, str]:
     try:
         declared = yaml.safe_load(found[1])
         plain = json.loads(json.dumps(declared, default=str, allow_nan=False))  # dates become text
-    except (yaml.YAMLError, ValueError):
+        if not isinstance(plain, dict):
+            return {}, text
+        plain = {name: json_value(value, name) for name, value in plain.items()}
+    except (yaml.YAMLError, SourceError, *_OF_ODD_YAML):
         return None, text
-    if not isinstance(plain, dict):
-        return {}, text
     end = len(text) - len(unmarked) + found.end()
     return plain, re.sub(r"\S", " ", text[:end]) + text[end:]
 

@@ -32,7 +32,9 @@ CREATE INDEX documents_seq ON documents (seq, pid, passages);
 CREATE TABLE removed (
     seq INTEGER NOT NULL, pid INTEGER NOT NULL, passages INTEGER NOT NULL, PRIMARY KEY (seq, pid)
 ) WITHOUT ROWID;
-CREATE TABLE sources (path TEXT PRIMARY KEY, digest TEXT NOT NULL, ids TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE sources (
+    path TEXT PRIMARY KEY, digest TEXT NOT NULL, ids TEXT NOT NULL, fields TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE state (seq INTEGER NOT NULL, pid INTEGER NOT NULL, forgotten INTEGER NOT NULL);
 INSERT INTO state VALUES (0, 0, 0);
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from retriever.errors import CollectionVersionError
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 def check_version(path: Path | None, version: int) -> None:

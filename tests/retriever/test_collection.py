@@ -25,6 +25,7 @@ from retriever.errors import (
     RetrieverError,
     StorageFullError,
 )
+from retriever.store.format_version import FORMAT_VERSION
 from tests.factories import CORPUS, OverlapReranker, tiny_encoder
 
 
@@ -122,7 +123,7 @@ def test_a_collection_of_another_version_is_refused(make, reopen, tmp_path, vers
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", "{}", '{"format": 3, "config": {"depht": 3}, "encoder": "x"}']
+    "content", ["{", "[]", "{}", f'{{"format": {FORMAT_VERSION}, "config": {{"depht": 3}}, "encoder": "x"}}']
 )
 def test_a_damaged_manifest_is_named(make, reopen, tmp_path, content):
     make(path=True).close()

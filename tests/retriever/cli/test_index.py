@@ -242,6 +242,9 @@ def test_documents_that_come_slowly_are_safe_soon(run, notes, tmp_path, encoder_
     assert "1 documents of this run are safe" in result.stderr
     with Retriever.open(folder) as retriever:
         assert [document.id for document in retriever] == ["cat.md"]
+    (notes / "cat.md").unlink()
+    (notes / "storm.html").unlink(missing_ok=True)
+    assert facts(run("sync", notes, "--to", folder, "--skip-unreadable", "--json"))["deleted"] == 1
 
 
 def stop(*_):

@@ -84,3 +84,24 @@ def test_values_json_lacks_are_converted():
 def test_what_cannot_be_kept_is_named(record, message):
     with pytest.raises(SourceError, match=message):
         read(record)
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [(2**64, "64 bits"), (-(2**63) - 1, "64 bits"), ([[[]]] * 2, None), (2**64 - 1, None)],
+)
+def test_integers_that_the_database_cannot_hold_are_named(value, wrong):
+    record = {"text": "some", "n": value}
+    if wrong is None:
+        assert record_document(record, RecordFields(), "here").metadata == {"n": value}
+    else:
+        with pytest.raises(SourceError, match=f"'n' of here.*{wrong}"):
+            record_document(record, RecordFields(), "here")
+
+
+def test_values_that_are_nested_too_deeply_are_named():
+    value = []
+    for _ in range(300):
+        value = [value]
+    with pytest.raises(SourceError, match="'n' of here is nested too deeply"):
+        record_document({"text": "some", "n": value}, RecordFields(), "here")

@@ -1,8 +1,13 @@
+from pathlib import Path
+
 import pytest
 
 from retriever.errors import SourceError
 from retriever.ingest.discovery import find_files
+from retriever.ingest.records import RecordFields
+from retriever.ingest.report import ReadReport
 from retriever.ingest.syncing import NotedFiles, SyncSummary, sync
+from tests.factories import CORPUS
 
 
 @pytest.fixture
@@ -100,4 +105,73 @@ def test_a_stopped_sync_leaves_nothing_that_no_file_accounts_for(make, folder, m
 
 
 def stopped(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_records_are_read_with_the_fields_they_were_indexed_with(make, tmp_path):
+    table = tmp_path / "rec.csv"
+    table.write_text("nr,body,head\n1,apple pie,T1\n")
+    retriever = make(path=True)
+    noted = NotedFiles(find_files([table]), fields=RecordFields(id="nr", text="body", title="head"))
+    retriever.upsert(noted.read())
+    noted.note(retriever)
+    assert sync(retriever, [table]) == SyncSummary(unchanged=1)
+    table.write_text(table.read_text() + "2,banana bread,T2\n")
+    (tmp_path / "more.csv").write_text("nr,body,head\n3,cherry tart,T3\n")
+    both = [table, tmp_path / "more.csv"]
+    assert sync(retriever, both) == SyncSummary(read=2, added=2)
+    assert [(id, retriever.get(id).title) for id in "123"] == [("1", "T1"), ("2", "T2"), ("3", "T3")]
+    assert sync(retriever, both) == SyncSummary(unchanged=2)
+    # Other fields are other documents.
+    renamed = sync(retriever, both, fields=RecordFields(id="head", text="body"))
+    assert (renamed.read, renamed.added, renamed.deleted) == (2, 3, 3)
+    assert retriever.get("T1").text == "apple pie"
+
+
+def test_what_a_stopped_run_wrote_is_known_to_the_next_sync(make, folder):
+    retriever = make(path=True)
+    own = {doc.id for doc in retriever}
+    (folder / "z.txt").write_bytes(b"caf\xe9")
+    noted = NotedFiles(find_files([folder]))
+    with pytest.raises(SourceError, match=r"z\.txt"):
+        retriever.upsert(noted.read())
+    noted.note(retriever)
+    assert "cat.md" in retriever
+    for name in ("cat.md", "z.txt", "birds.jsonl"):
+        (folder / name).unlink()
+    sync(retriever, [folder])
+    assert {doc.id for doc in retriever} == own | {"deep/storm.txt"}
+
+
+def test_a_file_that_may_not_be_read_is_left_out_like_any_other(make, folder, monkeypatch):
+    read = Path.read_bytes
+
+    def forbidden(path):
+        if folder in path.parents:
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr("retriever.ingest.syncing.file_digest", forbidden)
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    retriever, report = make(path=True), ReadReport()
+    with pytest.raises(SourceError, match="cannot be read .Permission denied"):
+        sync(retriever, [folder])
+    summary = sync(retriever, [folder], skip_unreadable=True, report=report)
+    assert (summary.read, summary.added) == (3, 2)
+    assert report.skipped["not readable"] == 2
+
+
+def test_a_sync_that_stops_after_its_first_note_leaves_an_intact_collection(
+    make, reopen, folder, monkeypatch
+):
+    make(path=True).close()
+    opened = reopen(folder.parent / "collection")
+    monkeypatch.setattr(opened, "upsert", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        sync(opened, [folder])
+    opened.close()
+    assert len(reopen(folder.parent / "collection")) == len(CORPUS)
+
+
+def stopped(documents):
     raise KeyboardInterrupt

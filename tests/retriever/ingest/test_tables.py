@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from retriever.errors import MissingExtraError, SourceError
+from retriever.ingest.reading import read_sources
+from retriever.ingest.records import RecordFields
 from retriever.ingest.tables import (
     count_lines,
     count_parquet,
@@ -122,3 +124,15 @@ def test_without_pyarrow_the_error_has_the_pip_line(tmp_path, monkeypatch):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(SourceError, match=r"gone\.jsonl cannot be read \(No such file"):
         list(read_jsonl(tmp_path / "gone.jsonl"))
+
+
+def test_csv_columns_of_numbers_may_be_ids_titles_and_texts(tmp_path):
+    (tmp_path / "books.csv").write_text("id,title,text,pages\n1.10,1984,33,300\n2,2001,44,200\n")
+    first, second = read_sources([tmp_path / "books.csv"])
+    assert (first.id, first.title, first.text, first.metadata) == ("1.10", "1984", "33", {"pages": 300})
+    assert second.id == "2"
+    (named,) = read_sources(
+        [tmp_path / "one.csv"] if (tmp_path / "one.csv").write_text("nr,n\n7,8\n") else [],
+        fields=RecordFields(id="nr", text="n"),
+    )
+    assert (named.id, named.text, named.metadata) == ("7", "8", {})

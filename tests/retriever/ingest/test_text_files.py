@@ -65,3 +65,21 @@ def test_front_matter_becomes_metadata_and_leaves_the_text_where_it_was(text, de
     assert rest.split() == (
         ["#", "Heading"] if "# Heading" in text and declared else [] if declared else text.split()
     )
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        "2024-01-01: released",
+        "a: !!timestamp x",
+        'a: !!int ""',
+        "a: " + "[" * 2000,
+        "a: " + "[" * 150 + "]" * 150,
+        "n: 123456789012345678901234567890",
+        'a: "\\ud800"',
+    ],
+    ids=["date as key", "no date", "no number", "never closed", "deep", "many digits", "half a character"],
+)
+def test_front_matter_that_metadata_cannot_hold_stays_text(declared):
+    text = f"---\n{declared}\n---\nBody"
+    assert front_matter(text) == (None, text)
