@@ -157,7 +157,7 @@ def test_a_file_that_may_not_be_read_is_left_out_like_any_other(make, folder, mo
     with pytest.raises(SourceError, match="cannot be read .Permission denied"):
         sync(retriever, [folder])
     summary = sync(retriever, [folder], skip_unreadable=True, report=report)
-    assert (summary.read, summary.added) == (3, 2)
+    assert summary.read == 3 and "b1" in retriever and "cat.md" not in retriever
     assert report.skipped["not readable"] == 2
 
 
@@ -171,7 +171,3 @@ def test_a_sync_that_stops_after_its_first_note_leaves_an_intact_collection(
         sync(opened, [folder])
     opened.close()
     assert len(reopen(folder.parent / "collection")) == len(CORPUS)
-
-
-def stopped(documents):
-    raise KeyboardInterrupt
