@@ -96,6 +96,8 @@ class BeirCorpus:
                 raise SourceError(
                     f"{self.path}, line {number}: no {error}; a BEIR document has _id and text"
                 ) from None
+            if not (isinstance(document.text, str) and isinstance(document.title, str)):
+                raise SourceError(f"{self.path}, line {number}: text and title must be strings")
             if document.text.strip() or document.title.strip():
                 yield document
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import quote, unquote
 
 import numpy as np
 
-from retriever.errors import InvalidInputError, SourceError
+from retriever.errors import SourceError
+
+_SPACE = re.compile(r"\s+")
+_QUOTED = re.compile(r"(?:%[0-9A-F]{2})+")
 
 Qrels = Mapping[str, Mapping[str, int]]
 """Query id to document id to grade; a grade of 0 is a judged document that is not relevant."""
@@ -67,16 +73,16 @@ def write_run(
     """Write a TREC run: ``query Q0 document rank score tag``.
 
     :param path: the file to write.
-    :param run: query id to (document id, score), best first; scores are nudged to fall strictly.
+    :param run: query id to (document id, score), best first; scores are nudged to fall strictly. White space
+        in ids is written as in URLs (`%20`), for the columns are parted by it.
     :param tag: the run's name, the last column.
-    :raises InvalidInputError: if an id or the tag has white space, which the format cannot carry.
+    :raises SourceError: if the file cannot be written.
     """
-    _reject_spaces([tag, *run, *(document for ranked in run.values() for document, _ in ranked)])
-    with Path(path).open("w", encoding="utf-8") as out:
+    with _writing(Path(path)) as out:
         for query, ranked in run.items():
             scores = strictly_falling([score for _, score in ranked])
             for rank, ((document, _), score) in enumerate(zip(ranked, scores, strict=True), 1):
-                out.write(f"{query} Q0 {document} {rank} {score:.9g} {tag}\n")
+                out.write(f"{_spaceless(query)} Q0 {_spaceless(document)} {rank} {score:.9g} {tag}\n")
 
 
 def read_run(path: str | Path) -> dict[str, dict[str, float]]:
@@ -114,14 +120,13 @@ def write_qrels(path: str | Path, qrels: Qrels) -> None:
     """Write TREC judgments: ``query 0 document grade``.
 
     :param path: the file to write.
-    :param qrels: grades by query and document.
-    :raises InvalidInputError: if an id has white space, which the format cannot carry.
+    :param qrels: grades by query and document; white space in ids is written as in URLs.
+    :raises SourceError: if the file cannot be written.
     """
-    _reject_spaces([*qrels, *(document for grades in qrels.values() for document in grades)])
-    with Path(path).open("w", encoding="utf-8") as out:
+    with _writing(Path(path)) as out:
         for query, grades in qrels.items():
             for document, grade in grades.items():
-                out.write(f"{query} 0 {document} {grade}\n")
+                out.write(f"{_spaceless(query)} 0 {_spaceless(document)} {grade}\n")
 
 
 def read_qrels(path: str | Path) -> dict[str, dict[str, int]]:
@@ -167,7 +172,7 @@ def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
     with _open(path) as handle:
         for number, line in enumerate(handle, 1):
             if fields := line.split():
-                yield number, fields
+                yield number, [_QUOTED.sub(_unquoted, field) for field in fields]
 
 
 def _tab_fields(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -178,10 +183,22 @@ def _tab_fields(path: Path) -> Iterator[tuple[int, list[str]]]:
                 yield number, row
 
 
-def _reject_spaces(names: Sequence[str]) -> None:
-    """Refuse names that would add a column to a white-space separated file."""
-    for name in names:
-        if not name or name.split() != [name]:
-            raise InvalidInputError(
-                f"'{name}' is empty or has white space, which a TREC file cannot carry; give it another id"
-            )
+@contextmanager
+def _writing(path: Path) -> Iterator[TextIO]:
+    """Open a file to be written, or say which one cannot be."""
+    try:
+        with path.open("w", encoding="utf-8") as out:
+            yield out
+    except OSError as error:
+        raise SourceError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _spaceless(name: str) -> str:
+    """Return an id as one column can hold it."""
+    return _SPACE.sub(lambda found: quote(found[0]), name)
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    """Undo `_spaceless`, and nothing else that a foreign id may hold."""
+    plain = unquote(found[0])
+    return plain if plain.isspace() else found[0]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from eval.attribution import FATES, Attribution, LostQuery
 from eval.evaluation import Evaluation
 from eval.metrics import label
 from eval.significance import Comparison
 from eval.study_result import SettingResult, TradeoffResult
+from retriever.cli.console import printable
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
@@ -34,7 +36,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
             found = result.interval(measure)
             # The interval belongs to the first measure, the one decisions are taken on.
             text = str(found) if measure == measures[0] else f"{found.mean:.3f}"
-            cells.append(f"[bold]{text}[/bold]" if found.mean == best[measure] else text)
+            cells.append(Text(text, style="bold" if found.mean == best[measure] else ""))
         name = f"{result.stage} (depth {evaluation.depth})" if result.stage == "reranked" else result.stage
         latency = result.latency
         table.add_row(name, *cells, f"{latency.mean:.1f}", f"{latency.p50:.1f}", f"{latency.p99:.1f}")
@@ -176,8 +178,8 @@ def lost_table(lost: list[LostQuery]) -> Table:
         fate = one.fate
         table.add_row(
             fate.fate,
-            one.query,
-            f"{fate.document}: {text}",
+            printable(one.query),
+            printable(f"{fate.document}: {text}"),
             "-" if fate.first_rank is None else str(fate.first_rank),
             "-" if fate.final_rank is None else str(fate.final_rank),
         )

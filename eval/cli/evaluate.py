@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from eval.cli.console import counted, out, print_json, write_json
+from eval.cli.console import counted, made_folder, out, print_json, write_json
 from eval.datasets import Dataset
 from eval.evaluation import Evaluation
 from eval.evaluation import evaluate as run_evaluation
@@ -63,6 +63,9 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure lexical, dense, hybrid and reranked search: nDCG@10, recall@100, MRR@10, MAP, time a query."""
+    for folder in (runs, out_file and out_file.parent):
+        if folder is not None:
+            made_folder(folder)
     judged, retriever = open_source(
         dataset, questions=questions, queries=queries, qrels=qrels, split=split, reranker=reranker
     )
@@ -112,7 +115,6 @@ def _build_and_evaluate(judged: Dataset, config: RetrieverConfig, depth: int | N
 
 def _write_runs(folder: Path, judged: Dataset, evaluation: Evaluation) -> None:
     """Write what trec_eval reads."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_qrels(folder / f"{judged.name}.qrels", judged.qrels)
     for result in evaluation.stages:
         write_run(folder / f"{judged.name}.{result.stage}.run", result.run, tag=result.stage)

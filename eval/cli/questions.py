@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from eval.cli.console import counted, out, print_json, write_json
+from eval.cli.console import counted, made_folder, out, print_json, write_json
 from eval.cli.evaluate import JsonOption
 from eval.datasets import write_beir
 from eval.questions import CAVEAT, Kind, make_questions
@@ -38,6 +38,7 @@ def questions(
     Each is taken out of the text that answers it. Give the folder to eval or tradeoff.
     """
     chosen = tuple(_kind(name.strip()) for name in kinds.split(",") if name.strip())
+    made_folder(out_folder)
     with counted("reading") as progress:
         documents = []
         fields = named_fields(id=id_field, text=text_field, title=title_field)

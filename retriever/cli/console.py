@@ -29,8 +29,9 @@ from retriever.types import Document
 
 _PIPED_WIDTH = 120  # rich takes 80 where there is no terminal, too narrow for a table of results
 
-out = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
-messages = Console(stderr=True, width=None if sys.stderr.isatty() else _PIPED_WIDTH)
+# Square brackets are the documents' own here, never markup.
+out = Console(markup=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+messages = Console(markup=False, stderr=True, width=None if sys.stderr.isatty() else _PIPED_WIDTH)
 
 
 class _RateColumn(ProgressColumn):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from retriever.cli import STOPPED
 from retriever.cli.sources import IdField, Sources, TextField, TitleField, named_fields
 from retriever.errors import CollectionExistsError, RetrieverError
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from retriever.ingest import ReadReport
     from retriever.ingest.syncing import NotedFiles
     from retriever.types import Document, WriteSummary
-
-_STOPPED = 130  # what shells report for a process stopped by Ctrl-C
 
 
 def index(
@@ -132,7 +131,7 @@ class _Run:
                 return self._update(counted) if there else self._create(counted)
         except KeyboardInterrupt as error:
             say(f"stopped; {self._safe()}")
-            raise typer.Exit(_STOPPED) from error
+            raise typer.Exit(STOPPED) from error
         except RetrieverError:
             if self._committed:
                 say(self._safe())

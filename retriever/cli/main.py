@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from retriever.cli import STOPPED
 from retriever.errors import RetrieverError
 
 _GROUP = "retriever.commands"
 _FIRST = ("demo", "index", "search", "info")  # what a newcomer needs, in the order of need
-_INTERRUPTED = 130  # what shells report for a process stopped by Ctrl-C
 
 
 class _Commands(TyperGroup):
@@ -48,7 +48,7 @@ class _Commands(TyperGroup):
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             typer.secho("stopped", err=True)
-            raise typer.Exit(_INTERRUPTED) from error
+            raise typer.Exit(STOPPED) from error
 
 
 def _command(name: str, function: Callable[..., Any], *, summary: str | None = None) -> Any:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from retriever.cli import STOPPED
+from retriever.loopback import address, check_free, is_loopback
 
 if TYPE_CHECKING:
     from retriever.pipeline import Retriever
@@ -48,26 +54,36 @@ def mcp(
     """
     if http:
         _check_reach(host, token)
+        check_free(host, port)
     from retriever.cli.console import say
     from retriever.integrations.mcp import build_server
 
     with ExitStack() as stack:
         server = build_server(_open(directories, stack), max_tokens=max_tokens)
         if not http:
+            signal.signal(signal.SIGINT, partial(_stop, stack))
             server.run("stdio")
             return
         import uvicorn
 
         from retriever.integrations.mcp_http import http_app
 
-        say(f"serving MCP at http://{host}:{port}/mcp; stop with Ctrl-C")
-        uvicorn.run(http_app(server, host=host, token=token), host=host, port=port, log_level="warning")
+        app = http_app(server, host=host, token=token)
+        config = uvicorn.Config(app, host=host, port=port, log_level="warning")
+        listening = config.bind_socket()
+        listening.listen()  # so that who hears of the address can connect
+        say(f"serving MCP at {address(host, listening.getsockname()[1])}/mcp; stop with Ctrl-C")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _stop(stack: ExitStack, *_: object) -> NoReturn:
+    """Close the collections and go, though a thread that nothing can wake is waiting for standard input."""
+    stack.close()
+    os._exit(STOPPED)
 
 
 def _check_reach(host: str, token: str | None) -> None:
     """Refuse to show documents to a network without a token."""
-    from retriever.integrations.mcp_http import is_loopback
-
     if token is None and not is_loopback(host):
         raise typer.BadParameter(
             f"listening on {host} would show the documents to the network; set RETRIEVER_READ_TOKEN to a "

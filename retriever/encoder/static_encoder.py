@@ -217,6 +217,9 @@ class StaticEncoder:
         """
         self._fast.wait()
 
+    def __deepcopy__(self, memo: object) -> StaticEncoder:
+        return self  # it never changes
+
     def truncate(self, dimensions: int) -> StaticEncoder:
         """Keep the leading dimensions (Matryoshka); the table is shared, not copied.
 

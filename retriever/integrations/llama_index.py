@@ -29,7 +29,7 @@ except ImportError as error:
 
 from rerank.protocol import Reranker
 from retriever.encoder import StaticEncoder
-from retriever.errors import InvalidInputError
+from retriever.errors import ConfigError, InvalidInputError
 from retriever.integrations.llama_index_filters import to_filter
 from retriever.integrations.reranking import best_first, reranker_of
 from retriever.integrations.result_fields import checked_content, fields, text_and_span
@@ -37,6 +37,7 @@ from retriever.loading import load_named_reranker
 from retriever.pipeline import Retriever
 from retriever.types import Depth, Filter, SearchResult
 
+_UNNAMED = "given as an object"
 _HIDDEN = ["retrieval"]  # scores are for programs, not for embedding or prompting
 
 
@@ -85,7 +86,11 @@ class TwoStageRetriever(BaseRetriever):
     @property
     def postprocessor(self) -> RerankPostprocessor:
         """The second stage as a node postprocessor, over what another retriever found."""
-        return RerankPostprocessor(reranker_of(self.retriever), top_n=self.similarity_top_k)
+        return RerankPostprocessor(
+            reranker_of(self.retriever),
+            top_n=self.similarity_top_k,
+            model_name=self.retriever.reranker_name,
+        )
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """Search."""
@@ -123,16 +128,41 @@ class TwoStageRetriever(BaseRetriever):
 class StaticEmbedding(BaseEmbedding):
     """The static encoder as a LlamaIndex embedding model; vectors have length 1.
 
-    :param model: 'bundled', a folder, a hub id, or a loaded encoder.
+    It is pickled and serialized by its name: a loaded encoder by that given as `model_name`.
+
+    :param model: 'bundled', a folder, a hub id, or a loaded encoder; None for what `model_name` names.
+    :param dimensions: leading dimensions kept; None for all.
+    :param fingerprint: of the encoder expected; None takes any.
     :param options: those of LlamaIndex's `BaseEmbedding`.
+    :raises ModelNotFoundError: if there is no encoder of this name.
+    :raises ConfigError: if it is not the one expected.
     """
 
+    dimensions: int | None = Field(default=None, description="Width of the vectors.")
+    fingerprint: str | None = Field(default=None, description="Of the encoder.")
     _encoder: StaticEncoder = PrivateAttr()
 
-    def __init__(self, model: str | Path | StaticEncoder = "bundled", **options: Any) -> None:
-        loaded = isinstance(model, StaticEncoder)
-        super().__init__(**{"model_name": "static" if loaded else str(model), **options})
-        self._encoder = model if isinstance(model, StaticEncoder) else StaticEncoder.load(model)
+    def __init__(
+        self,
+        model: str | Path | StaticEncoder | None = None,
+        *,
+        dimensions: int | None = None,
+        fingerprint: str | None = None,
+        **options: Any,
+    ) -> None:
+        given = model if isinstance(model, StaticEncoder) else None
+        name = options.pop("model_name", str(model or "bundled") if given is None else _UNNAMED)
+        encoder = StaticEncoder.load(_checked(name)) if given is None else given
+        if dimensions is not None and dimensions != encoder.dimensions:
+            encoder = encoder.truncate(dimensions)
+        if fingerprint not in (None, encoder.fingerprint):
+            raise ConfigError(
+                f"the embedding was made with the encoder {fingerprint}, but {name!r} is "
+                f"{encoder.fingerprint} now; put the same one there, or embed the documents again"
+            )
+        options |= {"dimensions": encoder.dimensions, "fingerprint": encoder.fingerprint}
+        super().__init__(model_name=name, **options)
+        self._encoder = encoder
 
     @classmethod
     def class_name(cls) -> str:
@@ -163,17 +193,28 @@ class StaticEmbedding(BaseEmbedding):
 class RerankPostprocessor(BaseNodePostprocessor):
     """A cross-encoder that keeps the best nodes of those another retriever found.
 
-    :param model: 'bundled', a folder, a hub id, or a loaded reranker.
+    :param model: 'bundled', a folder, a hub id, or a loaded reranker; None for what `model_name` names.
     :param top_n: at most this many nodes.
+    :param model_name: by which a loaded one is serialized.
     """
 
     top_n: int = Field(default=3, ge=1)
+    model_name: str = Field(default="bundled", description="By which it is serialized.")
     _reranker: Reranker = PrivateAttr()
 
-    def __init__(self, model: str | Path | Reranker = "bundled", *, top_n: int = 3) -> None:
-        options: dict[str, Any] = {"top_n": top_n}
+    def __init__(
+        self,
+        model: str | Path | Reranker | None = None,
+        *,
+        top_n: int = 3,
+        model_name: str | None = None,
+        **options: Any,
+    ) -> None:
+        given = None if isinstance(model, str | Path) else model
+        name = model_name or (str(model or "bundled") if given is None else _UNNAMED)
+        options |= {"top_n": top_n, "model_name": name}
         super().__init__(**options)
-        self._reranker = load_named_reranker(model) if isinstance(model, str | Path) else model
+        self._reranker = load_named_reranker(_checked(name)) if given is None else given
 
     @classmethod
     def class_name(cls) -> str:
@@ -189,3 +230,16 @@ class RerankPostprocessor(BaseNodePostprocessor):
         texts = [node.node.get_content(metadata_mode=MetadataMode.NONE) for node in nodes]
         ranked = best_first(self._reranker, query_bundle.query_str, texts, limit=self.top_n)
         return [NodeWithScore(node=nodes[position].node, score=logit) for position, logit in ranked]
+
+
+def _checked(name: str) -> str:
+    """Return the name of a model that was serialized by it.
+
+    :raises InvalidInputError: if it had none.
+    """
+    if name == _UNNAMED:
+        raise InvalidInputError(
+            "a model given as an object has no name to be found again by; save it to a folder and give that, "
+            "or its name as model_name"
+        )
+    return name

@@ -24,7 +24,14 @@ except ImportError as error:
     raise missing_extra("the MCP server", "mcp", "mcp") from error
 
 from retriever.errors import InvalidInputError, RetrieverError
-from retriever.integrations.citations import MIN_BUDGET, Source, cite, cut_to_budget, token_counter
+from retriever.integrations.citations import (
+    MIN_BUDGET,
+    CountTokens,
+    Source,
+    cite,
+    cut_to_budget,
+    token_counter,
+)
 from retriever.integrations.tool import MAX_K
 from retriever.pipeline import Retriever
 from retriever.types import Document
@@ -75,7 +82,7 @@ class DocumentOutput(BaseModel):
     id: str
     title: str
     uri: str
-    metadata: dict[str, Any]
+    metadata: dict[str, Any] = Field(description="Without what is too long for the token budget.")
     text: str
     start: int = Field(description="Where this part starts in the document, in characters.")
     end: int
@@ -202,31 +209,42 @@ class CollectionTools:
             if start > length:
                 raise InvalidInputError(f"start is {start}, but the document has {length} characters")
             budget = self._budget(max_tokens)
-        text = cut_to_budget(document.text[start:], max_tokens=budget, count=self._counts[name])
-        end = start + len(text)
-        output = DocumentOutput(
+        count = self._counts[name]
+        frame = DocumentOutput(
             collection=name,
             id=id,
-            title=document.title,
+            title=cut_to_budget(document.title, max_tokens=budget // 4, count=count),
             uri=document_uri(name, id),
-            metadata=dict(document.metadata),
-            text=text,
+            metadata=_short(document.metadata, max_tokens=budget // 4, count=count),
+            text="",
             start=start,
-            end=end,
+            end=length,
             length=length,
-            next_start=end if end < length else None,
+            next_start=length,
         )
+        room = max(1, budget - count(_shown(frame)))
+        text = cut_to_budget(document.text[start:], max_tokens=room, count=count)
+        end = start + len(text)
+        more = end if end < length else None
+        output = frame.model_copy(update={"text": text, "end": end, "next_start": more})
         return _result(_shown(output), output)
 
     def list_collections(self) -> Annotated[CallToolResult, CollectionsOutput]:
         """List the collections: how many documents each has, and which metadata fields a filter may use."""
         with _told_to_the_model(ToolError):
-            output = CollectionsOutput(collections=[self.describe(name) for name in self.collections])
-        lines = [
-            f"{one.name}: {one.documents} documents; metadata fields: {_fields_line(one.fields)}"
-            for one in output.collections
+            described = [self.describe(name) for name in self.collections]
+        count = next(iter(self._counts.values()))
+        # Examples go first where all together would be too long, then the fields, then collections.
+        without = [
+            one.model_copy(update={"fields": {field: [] for field in one.fields}}) for one in described
         ]
-        return _result("\n".join(lines), output)
+        bare = [one.model_copy(update={"fields": {}}) for one in described]
+        for listed in (described, without, bare):
+            text = "\n".join(map(_described_line, listed))
+            if count(text) <= self._max_tokens:
+                break
+        text = cut_to_budget(text, max_tokens=self._max_tokens, count=count)
+        return _result(text, CollectionsOutput(collections=listed[: text.count("\n") + 1]))
 
     def describe(self, name: str) -> CollectionOutput:
         """Return a collection's size and fields, the fields from its first documents."""
@@ -364,6 +382,19 @@ def _fields(documents: Iterator[Document]) -> dict[str, list[Any]]:
             if new and len(json.dumps(value)) <= _LONGEST_EXAMPLE:
                 examples.append(value)
     return found
+
+
+def _short(metadata: Mapping[str, Any], *, max_tokens: int, count: CountTokens) -> dict[str, Any]:
+    """Return the leading fields of metadata that fit, those left out that are too long themselves."""
+    kept: dict[str, Any] = {}
+    for field, value in metadata.items():
+        if count(json.dumps(kept | {field: value})) <= max_tokens:
+            kept[field] = value
+    return kept
+
+
+def _described_line(one: CollectionOutput) -> str:
+    return f"{one.name}: {one.documents} documents; metadata fields: {_fields_line(one.fields)}"
 
 
 def _fields_line(fields: dict[str, list[Any]]) -> str:

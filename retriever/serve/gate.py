@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from retriever.loopback import is_loopback
 from retriever.serve.metrics import Metrics
 from retriever.serve.page_files import PAGE_FILES
 from retriever.serve.problems import problem
@@ -26,7 +27,6 @@ OPEN_PATHS = frozenset({*PAGE_FILES, "/health", "/ready", "/openapi.json"})
 """What needs no token: nothing here shows anything of a collection."""
 
 _READING_POSTS = frozenset({"/v1/search", "/v1/search/batch", "/v1/embeddings", "/v1/rerank", "/v2/rerank"})
-_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE_HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
@@ -71,7 +71,7 @@ class Gate:
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """Return why a request may not come in; None if it may."""
         path, tokens = scope["path"], self._settings.tokens
-        if not tokens and _host(headers) not in _LOOPBACK_HOSTS:
+        if not tokens and not is_loopback(_host(headers)):
             # A page on the web can point its own name at 127.0.0.1 and read what is served there.
             return problem(421, "wrong_host", "without tokens this server answers only to localhost")
         if not tokens or path in OPEN_PATHS:
@@ -164,7 +164,7 @@ def note(scope: MutableMapping[str, Any], **fields: Any) -> None:
 def _host(headers: Headers) -> str:
     """Return the host a client asked for, without the port."""
     host = headers.get("host", "")
-    return host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
+    return host[1 : host.index("]")] if host.startswith("[") and "]" in host else host.partition(":")[0]
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

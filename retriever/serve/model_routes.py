@@ -12,7 +12,9 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from rerank.calibration import Calibration
 from retriever.errors import InvalidInputError
+from retriever.second_stage import calibration_of
 from retriever.serve.context import InContext
 from retriever.serve.gate import note
 from retriever.serve.problems import RefusedError
@@ -86,7 +88,8 @@ async def embeddings(body: EmbeddingsRequest, request: Request, context: InConte
 async def rerank(body: RerankRequest, request: Request, context: InContext) -> JSONResponse:
     """Score passages with a collection's cross-encoder.
 
-    The order is by logits; `relevance_score` is the logit's logistic, between 0 and 1.
+    The order is by logits; `relevance_score` is the probability that goes with one where the cross-encoder
+    was calibrated, else its logistic.
     """
     served = context.catalogue.find(body.model, what="model")
     context.check_size("documents", len(body.documents), context.settings.max_batch)
@@ -101,8 +104,10 @@ async def rerank(body: RerankRequest, request: Request, context: InContext) -> J
         context.metrics.stage_seconds.labels(served.name, "rerank").observe(time.perf_counter() - started)
         context.metrics.pairs.labels(served.name).inc(len(texts))
         order = np.argsort(-logits, kind="stable")[: body.top_n].tolist()
+        calibration = calibration_of(reranker, needed=False) or Calibration(slope=1.0, intercept=0.0)
+        odds = calibration.slope * logits + calibration.intercept
         # In 64 bits the logistic keeps good candidates apart, which in 32 bits it would not.
-        scores = 1.0 / (1.0 + np.exp(-np.clip(logits, -700, 700)))
+        scores = 1.0 / (1.0 + np.exp(-np.clip(odds, -700, 700)))
         results: list[dict[str, Any]] = [{"index": i, "relevance_score": float(scores[i])} for i in order]
         if body.return_documents:
             for result in results:

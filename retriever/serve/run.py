@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from retriever.errors import ConfigError
+from retriever.loopback import address, check_free
 from retriever.pipeline import Retriever
 from retriever.serve.app import FOLDERS_VARIABLE, SETTINGS_VARIABLE, create_app, single_threaded_products
 from retriever.serve.json_logs import log_config
@@ -40,7 +40,7 @@ def run(
     :raises ModelError: if its reranker cannot be loaded.
     """
     settings.check()
-    _check_free(settings)
+    check_free(settings.host, settings.port)
     opened = {name: Retriever.open(folder) for name, folder in names_of(folders).items()}
     try:
         if settings.rerank:
@@ -53,23 +53,6 @@ def run(
         for retriever in opened.values():
             retriever.close()
     _run_workers(folders, settings, log_level, started)
-
-
-def _check_free(settings: ServeSettings) -> None:
-    """Refuse a port that is taken before anything is loaded.
-
-    :raises ConfigError: if the address cannot be listened on.
-    """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((settings.host, settings.port))
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {settings.host} port {settings.port} ({error.strerror}); "
-                "stop what does, or choose another with --port"
-            ) from error
 
 
 def serve(
@@ -87,7 +70,7 @@ def serve(
     listening.listen(_BACKLOG)  # so that who hears of the address can connect
     host, port = listening.getsockname()[:2]
     if started is not None:
-        started(_address(host, port))
+        started(address(host, port))
     uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -104,7 +87,7 @@ def _run_workers(
         os.environ[SETTINGS_VARIABLE] = settings.model_dump_json()
         os.environ[FOLDERS_VARIABLE] = os.pathsep.join(str(folder.resolve()) for folder in folders)
         if started is not None:
-            started(_address(settings.host, settings.port))
+            started(address(settings.host, settings.port))
         uvicorn.run(
             "retriever.serve.app:app_from_environment",
             factory=True,
@@ -133,7 +116,3 @@ def _options(settings: ServeSettings, log_level: str) -> dict[str, Any]:
         "backlog": _BACKLOG,
         "timeout_graceful_shutdown": settings.grace_s,
     }
-
-
-def _address(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from retriever.errors import ConfigError
+from retriever.loopback import is_loopback
 from retriever.serve.tokens import Token
 
 
@@ -46,12 +46,7 @@ class ServeSettings(BaseModel):
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can connect."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     def check(self) -> None:
         """Refuse to be open to the network without a token.

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -172,3 +173,48 @@ def test_questions_out_of_a_collection_feed_the_evaluation(collection, encoder, 
 def test_wrong_use_ends_with_two():
     assert run("eval").exit_code == 2
     assert run("compare", "one.run").exit_code == 2
+
+
+def test_square_brackets_are_text_and_ids_may_have_spaces(tmp_path, encoder):
+    made = topical_dataset()
+    first = next(iter(made.queries))
+    ids = {document.id: f"{document.id} [/x].md" for document in made.documents}
+    dataset = replace(
+        made,
+        queries=made.queries | {first: "quantum chromodynamics [/foo] [red]"},
+        qrels={
+            query: {ids[id]: grade for id, grade in grades.items()} for query, grades in made.qrels.items()
+        },
+        documents=[replace(document, id=ids[document.id]) for document in made.documents],
+    )
+    folder = tmp_path / "topics[b]"
+    write_beir(folder, dataset)
+    options = ("--encoder", encoder)
+    found = run("eval", folder, *options, "--reranker", "none", "--runs", tmp_path / "runs")
+    assert found.exit_code == 0, found.output
+    assert "topics[b]:" in found.output
+    ran = read_run(tmp_path / "runs" / "topics[b].hybrid.run")
+    assert {id for ranked in ran.values() for id in ranked} <= set(ids.values())
+    study = run("tradeoff", folder, *options, "--rerankers", "none", "--depths", "0", "--out", tmp_path / "t")
+    assert study.exit_code == 0, study.output
+    assert "[/foo]" in study.output
+
+
+def test_what_cannot_be_written_to_is_told_before_the_work(beir, encoder, tmp_path):
+    (tmp_path / "file").write_text("")
+    for command in (
+        ["eval", beir, "--encoder", encoder, "--runs", tmp_path / "file"],
+        ["eval", beir, "--encoder", encoder, "--out", tmp_path / "file" / "x.json"],
+        ["questions", beir, "--out", tmp_path / "file"],
+    ):
+        found = run(*command)
+        assert found.exit_code == 1
+        assert "cannot write to" in found.output
+
+
+def test_a_document_that_is_no_text_is_named(tmp_path, encoder):
+    write_beir(tmp_path / "b", topical_dataset())
+    (tmp_path / "b" / "corpus.jsonl").write_text('{"_id": "d1", "text": 5}\n')
+    found = run("eval", tmp_path / "b", "--encoder", encoder)
+    assert found.exit_code == 1
+    assert "line 1: text and title must be strings" in " ".join(found.output.split())

@@ -1,12 +1,15 @@
 """Run and judgment files."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.runs import ranking, rankings, read_qrels, read_run, strictly_falling, write_qrels, write_run
-from retriever.errors import InvalidInputError, SourceError
+from retriever.errors import SourceError
 
 scores = st.floats(-1e6, 1e6, width=32)
 
@@ -41,12 +44,24 @@ def test_qrels_are_read_in_both_formats(tmp_path):
     assert read_qrels(trec) == read_qrels(beir) == {"q1": {"d1": 2, "d2": 0}}
 
 
-def test_ids_with_spaces_cannot_be_written(tmp_path):
-    with pytest.raises(InvalidInputError, match=r"'a b'.*white space.*another id"):
-        write_run(tmp_path / "x", {"q": [("a b", 1.0)]})
-    with pytest.raises(InvalidInputError, match="white space"):
-        write_qrels(tmp_path / "x", {"": {"d": 1}})
-    assert not (tmp_path / "x").exists()
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="%"), min_size=1))
+def test_ids_come_back_whatever_white_space_they_hold(name):
+    with tempfile.TemporaryDirectory() as folder:
+        run, qrels = Path(folder, "a.run"), Path(folder, "a.qrels")
+        write_run(run, {"q 1": [(name, 1.0)]})
+        write_qrels(qrels, {"q 1": {name: 1}})
+        assert read_run(run) == {"q 1": {name: 1.0}}
+        assert read_qrels(qrels) == {"q 1": {name: 1}}
+
+
+def test_ids_of_others_are_left_as_they_are(tmp_path):
+    (tmp_path / "a.run").write_text("q Q0 100%25_or%2Fso 1 1.0 t\n")
+    assert read_run(tmp_path / "a.run") == {"q": {"100%25_or%2Fso": 1.0}}
+
+
+def test_what_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(SourceError, match="cannot write .*none"):
+        write_run(tmp_path / "none" / "x.run", {"q": [("a", 1.0)]})
 
 
 @pytest.mark.parametrize(

@@ -112,3 +112,14 @@ def test_a_probability_that_nothing_reaches_is_named(run, collection, monkeypatc
     answer = run("search", collection, "cat", "--min-probability", "0.3")
     assert answer.exit_code == 0
     assert "lower --min-probability" in answer.output
+
+
+def test_values_with_square_brackets_are_text(run, tmp_path, encoder_folder):
+    (tmp_path / "m.jsonl").write_text('{"id": "m1", "text": "alpha", "k": "[/x]"}\n')
+    assert (
+        run("index", tmp_path / "m.jsonl", "--out", tmp_path / "m", "--encoder", encoder_folder).exit_code
+        == 0
+    )
+    found = run("search", tmp_path / "m", "alpha", "--filter", '{"k": "q"}')
+    assert found.exit_code == 0, found.output
+    assert "[/x]" in found.output

@@ -1,4 +1,6 @@
 import asyncio
+import copy
+import pickle
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,8 +18,8 @@ from llama_index.core.vector_stores.types import (
 )
 from llama_index.core.vector_stores.utils import build_metadata_filter_fn
 
-from retriever import Retriever
-from retriever.errors import FilterError, InvalidInputError
+from retriever import Retriever, StaticEncoder
+from retriever.errors import ConfigError, FilterError, InvalidInputError
 from retriever.integrations.llama_index import RerankPostprocessor, StaticEmbedding
 from retriever.integrations.llama_index_filters import to_filter
 from tests.factories import CORPUS, OverlapReranker, tiny_encoder
@@ -182,3 +184,34 @@ def test_unsupported_filters_are_refused_with_their_name():
         to_filter(one(FilterOperator.ANY))
     with pytest.raises(FilterError, match="'not'"):
         to_filter(one(FilterOperator.EQ, key="not"))
+
+
+def test_models_come_back_by_their_names(tmp_path):
+    tiny_encoder(dimensions=8).save(tmp_path / "encoder")
+    named = StaticEmbedding(tmp_path / "encoder", dimensions=4)
+    loaded = StaticEncoder.load(tmp_path / "encoder")
+    for embedding in (named, StaticEmbedding(loaded, model_name=str(tmp_path / "encoder"))):
+        for again in (
+            pickle.loads(pickle.dumps(embedding)),
+            StaticEmbedding.from_dict(embedding.to_dict()),
+            copy.deepcopy(embedding),
+        ):
+            assert again.get_text_embedding("cat") == embedding.get_text_embedding("cat")
+            assert len(again.get_text_embedding("cat")) == embedding.dimensions
+    tiny_encoder(dimensions=8, seed=1).save(tmp_path / "encoder")
+    with pytest.raises(ConfigError, match="was made with the encoder"):
+        StaticEmbedding.from_dict(named.to_dict())
+
+
+def test_models_without_a_name_do_not_come_back_as_others():
+    for model in (StaticEmbedding(tiny_encoder()), RerankPostprocessor(OverlapReranker())):
+        with pytest.raises(InvalidInputError, match="has no name to be found again by"):
+            type(model).from_dict(model.to_dict())
+
+
+def test_a_reranker_comes_back_by_its_name(monkeypatch):
+    asked = []
+    load = lambda name: asked.append(name) or OverlapReranker()  # noqa: E731
+    monkeypatch.setattr("retriever.integrations.llama_index.load_named_reranker", load)
+    again = RerankPostprocessor.from_dict(RerankPostprocessor("some/model", top_n=7).to_dict())
+    assert asked == ["some/model", "some/model"] and again.top_n == 7

@@ -1,4 +1,5 @@
 import asyncio
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.factories import CORPUS
 QUERY = "where is the cat"
 PATIENCE = 60  # seconds, for machines that do other things beside
 TOKEN = "a-secret-for-the-tests"
+PING = b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n'
 COMMAND = [sys.executable, "-c", "from retriever.cli.main import main; main()", "mcp"]
 
 
@@ -126,8 +128,53 @@ def test_long_documents_are_read_in_parts(make):
 
     parts, beyond = session(server, work)
     assert len(parts) > 3
+    assert max(len(part) for part in parts) > 100
     assert "".join(parts) == text
     assert beyond.is_error
+
+
+def test_all_tools_keep_to_the_budget(make):
+    many = {f"field {n} of many": f"value {n}" for n in range(60)}
+    docs = [{"id": "d", "title": "sea wind " * 200, "text": "storm over the sea " * 200, "metadata": many}]
+    retriever = make(docs)
+    count = token_counter(retriever.encoder)
+    server = build_server({f"notes {n}": retriever for n in range(12)}, max_tokens=100)
+
+    async def work(client):
+        document = await client.call_tool("get_document", {"id": "d", "collection": "notes 3"})
+        return document, await client.call_tool("list_collections", {})
+
+    document, listed = session(server, work)
+    assert count(document.content[0].text) <= 100
+    assert "storm" in document.structured_content["text"]
+    assert 0 < len(document.structured_content["metadata"]) < 60
+    assert count(listed.content[0].text) <= 100
+    assert listed.structured_content["collections"][0]["name"] == "notes 0"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for other processes")
+def test_ctrl_c_ends_the_server_though_it_waits_for_input(saved):
+    again = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); " + COMMAND[2]
+    program = [COMMAND[0], "-c", again, "mcp", str(saved)]
+    process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdin.write(PING)
+    process.stdin.flush()
+    process.stdout.readline()  # it listens
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(timeout=PATIENCE) == 130
+    finally:
+        process.kill()
+
+
+def test_a_port_that_is_taken_is_named_before_anything_is_loaded(saved):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = CliRunner().invoke(app, ["mcp", str(saved), "--http", "--port", str(port)])
+    assert done.exit_code == 1
+    assert f"cannot listen on 127.0.0.1 port {port}" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,8 @@ def test_what_is_no_json_is_refused_so_that_no_other_site_s_form_can_write(serve
 def test_without_tokens_only_this_machine_s_names_are_answered(serve):
     client = serve()
     assert client.get("/v1/collections", headers={"host": "evil.example"}).status_code == 421
-    for host in ("localhost:8080", "127.0.0.1:8080", "[::1]:8080", "localhost"):
+    assert client.get("/v1/collections", headers={"host": "8.8.8.8"}).status_code == 421
+    for host in ("localhost:8080", "127.0.0.1:8080", "[::1]:8080", "localhost", "LOCALHOST", "127.0.0.2:1"):
         assert client.get("/v1/collections", headers={"host": host}).status_code == 200
 
 

@@ -100,3 +100,15 @@ def test_a_collection_without_reranker_says_so(serve, make):
 def make_without_reranker(retriever):
     retriever.collection.config = retriever.config.model_copy(update={"reranker": None})
     return retriever
+
+
+def test_relevance_is_the_probability_that_the_reranker_was_calibrated_to(serve, make):
+    reranker = OverlapReranker()
+    reranker.config = {"calibration": {"slope": 2.0, "intercept": -1.0}}
+    reranker.score = lambda query, passages: np.asarray([35.7, 36.0, 12.0][: len(passages)], np.float32)
+    body = {"model": "docs", "query": "the cat", "documents": ["a", "b", "c"]}
+    scores = [
+        one["relevance_score"]
+        for one in serve(retriever=make(reranker=reranker)).post("/v1/rerank", json=body).json()["results"]
+    ]
+    assert scores == pytest.approx([1 / (1 + np.exp(1 - 2 * logit)) for logit in (36.0, 35.7, 12.0)])
