@@ -51,6 +51,8 @@ def distill(
     if weighting not in ("zipf", "none"):
         raise InvalidInputError(f"weighting {weighting!r} is unknown; use 'zipf' or 'none'")
     model = teacher if isinstance(teacher, Teacher) else Teacher(teacher, pooling=pooling)
+    if pooling is not None and pooling != model.pooling:
+        model = model.pooled_by(pooling)
     check_dimensions(dimensions, model.dimensions)
     vocabulary = build_vocabulary(model.tokenizer, words=words)
     rows = vocabulary_vectors(model, vocabulary, progress=progress)

@@ -69,6 +69,8 @@ def fit(
         raise InvalidInputError(f"{len(texts)} texts and {len(vectors)} teacher vectors do not go together")
     width = dimensions or encoder.dimensions
     bags = tokenize(encoder, texts, max_length=config.max_length)
+    if not len(bags.ids):
+        raise InvalidInputError(f"none of the {len(texts)} texts has a token that the encoder knows")
     basis = principal_basis(vectors, min(width, vectors.shape[1]))
     table = TrainedTable(_aligned(token_rows(encoder), bags, vectors, basis), seed=config.seed)
     generator = np.random.default_rng(config.seed)

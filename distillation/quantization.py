@@ -55,7 +55,7 @@ def _shared_rows(
     """Return the centres and each token's centre; tokens of weight 0 do not pull a centre."""
     means = faiss.Kmeans(
         directions.shape[1],
-        rows,
+        min(rows, int((norms > 0).sum())),
         niter=10,
         seed=seed,
         spherical=True,

@@ -7,6 +7,7 @@ thread then waits for another at the end of each matrix product.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 
 from rerank.hub import model_folder
@@ -61,19 +63,26 @@ class Teacher:
             raise MissingExtraError(
                 "a teacher model needs transformers; run: pip install 'two-stage-retriever[distill]'"
             ) from error
-        if pooling is not None and pooling not in ("mean", "first", "last"):
-            raise InvalidInputError(f"pooling {pooling!r} is unknown; use 'mean', 'first' or 'last'")
+        chosen = None if pooling is None else _checked(pooling)
         folder = _local_folder(name_or_path)
         half = bfloat16_is_fast() if bfloat16 is None else bfloat16
-        model: Any = AutoModel.from_pretrained(
-            folder, dtype=torch.bfloat16 if half else torch.float32, trust_remote_code=False
-        )
+        dtype = torch.bfloat16 if half else torch.float32
+        try:
+            model: Any = AutoModel.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise ModelError(f"{folder} is no model that can be loaded ({error}); fetch it again") from error
         self.model = model.eval()
         self.name = folder.parent.name if folder.name == "model" else folder.name
         self.tokenizer = _tokenizer(folder)
-        self.pooling: Pooling = pooling or _declared_pooling(folder)
+        self.pooling: Pooling = chosen or _declared_pooling(folder)
         self.max_length = max_length or _declared_length(folder)
         self.dimensions = int(model.config.hidden_size)
+
+    def pooled_by(self, pooling: Pooling) -> Teacher:
+        """Return the same model with another pooling."""
+        other = copy.copy(self)
+        other.pooling = _checked(pooling)
+        return other
 
     def encode(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
         """Encode texts into L2-normalised vectors.
@@ -167,6 +176,12 @@ def equal_length_batches(
     return [*batches, current] if current else batches
 
 
+def _checked(pooling: Pooling) -> Pooling:
+    if pooling not in ("mean", "first", "last"):
+        raise InvalidInputError(f"pooling {pooling!r} is unknown; use 'mean', 'first' or 'last'")
+    return pooling
+
+
 def _local_folder(name_or_path: str | Path) -> Path:
     """Return the model's folder, downloading it if it is a hub id."""
     folder = model_folder(name_or_path, _HUB_FILES, called="teacher", owner=_OWNER)
@@ -180,7 +195,10 @@ def _tokenizer(folder: Path) -> Tokenizer:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise ModelError(f"{folder} has no tokenizer.json; save the teacher with a fast tokenizer")
-    return Tokenizer.from_file(str(path))
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise ModelError(f"{path} is damaged ({error}); fetch the teacher again") from error
 
 
 def _declared_pooling(folder: Path) -> Pooling:

@@ -143,7 +143,7 @@ def train(
     :raises InvalidInputError: if the inputs do not fit together.
     """
     config = config or TrainingConfig()
-    _check(pairs, teachers, negatives)
+    _check(pairs, teachers, negatives, config)
     run = _Run(encoder, pairs, teachers, negatives, proportions, config)
     first = run.resume(checkpoint)
     writer = _Log(log, first)
@@ -183,8 +183,9 @@ class _Run:
             groups = topics(
                 np.asarray(teachers[0].queries, dtype=np.float32), config.topic_count, seed=config.seed
             )
+        weights = row_weights([pair.source for pair in pairs], proportions)
         self.sampler = BatchSampler(
-            row_weights([pair.source for pair in pairs], proportions),
+            weights,
             groups,
             batch_size=config.batch_size,
             topics_per_batch=config.topics_per_batch,
@@ -197,7 +198,11 @@ class _Run:
             "config": asdict(config),
             "texts": self.texts.digest(),
             "start": encoder.fingerprint,
-            "teachers": [teacher.weight for teacher in teachers],
+            "teachers": [
+                [teacher.weight, _digest(teacher.queries), _digest(teacher.passages)] for teacher in teachers
+            ],
+            "negatives": None if negatives is None else _digest(negatives),
+            "weights": _digest(weights),
         }
 
     def step(self, step: int) -> dict[str, float]:
@@ -310,6 +315,11 @@ def _prepare_texts(encoder: StaticEncoder, pairs: Sequence[Pair], config: Traini
     return _Texts(bags[0], bags[1], numbers[0], numbers[1])
 
 
+def _digest(values: NDArray[Any]) -> str:
+    """Return a hash of an array."""
+    return hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=8).hexdigest()
+
+
 def _numbered(texts: Sequence[str]) -> NDArray[np.int64]:
     """Give equal texts equal numbers."""
     known: dict[str, int] = {}
@@ -317,9 +327,16 @@ def _numbered(texts: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _check(
-    pairs: Sequence[Pair], teachers: Sequence[TeacherVectors], negatives: NDArray[np.int64] | None
+    pairs: Sequence[Pair],
+    teachers: Sequence[TeacherVectors],
+    negatives: NDArray[np.int64] | None,
+    config: TrainingConfig,
 ) -> None:
     """Raise where the inputs do not fit together."""
+    if config.topic_count > 1 and not teachers:
+        raise InvalidInputError(
+            f"topic_count is {config.topic_count}, and topics are made of a teacher's vectors; give one, or 1"
+        )
     if len(pairs) < 2:
         raise InvalidInputError(f"training needs at least 2 pairs, not {len(pairs)}")
     for teacher in teachers:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from distillation.bags import TokenBags, pooled, tokenize
 from distillation.tables import token_rows, with_rows
 from retriever.encoder import StaticEncoder
+from retriever.errors import InvalidInputError
 
 _RIDGE = 1e-3  # of the largest variance: directions without any are not blown up
 
@@ -23,9 +24,14 @@ def whiten(encoder: StaticEncoder, texts: Sequence[str], *, strength: float) -> 
     :param texts: a sample of what will be searched.
     :param strength: 0 changes nothing, 1/2 whitens fully; about 0.1 gained on most corpora.
     :return: the whitened encoder, float32.
+    :raises InvalidInputError: if fewer than two of the texts have a vector: they spread over nothing.
     """
     rows = token_rows(encoder)
     vectors = unit_vectors(rows, tokenize(encoder, texts))
+    if (found := int(vectors.any(axis=1).sum())) < 2:
+        raise InvalidInputError(
+            f"{found} of the {len(texts)} texts have a vector; give at least two, better thousands"
+        )
     return with_rows(encoder, rows @ whitening(vectors, strength))
 
 

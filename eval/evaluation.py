@@ -45,9 +45,12 @@ class Latency:
     def of(cls, milliseconds: Sequence[float] | NDArray[np.float64]) -> Latency:
         """Summarise one time a query.
 
-        :param milliseconds: n times, at least one.
+        :param milliseconds: n times.
+        :raises InvalidInputError: if there is none.
         """
         values = np.asarray(milliseconds, dtype=np.float64)
+        if not len(values):
+            raise InvalidInputError("there is no time to summarise; time at least one query")
         p50, p99 = np.percentile(values, [50, 99])
         return cls(float(values.mean()), float(p50), float(p99))
 
@@ -253,14 +256,15 @@ def _ask(
         for part, search in parts.items():
             runs[part][query], milliseconds = search(text)
             times[part].append(milliseconds)
-        results, timings = retriever.search_timed(text, k=CUTOFF, depth=depth, rerank=rerank)
+        # All that was reranked: what it moved down is still where it was in the first stage.
+        results, timings = retriever.search_timed(text, k=max(CUTOFF, depth), depth=depth, rerank=rerank)
         if "hybrid" in runs:
             fused = {r.id: r.stages.fused for r in results if r.stages.fused is not None}
-            order = sorted(fused.items(), key=lambda entry: entry[1].rank or 0)
+            order = sorted(fused.items(), key=lambda entry: entry[1].rank or 0)[:CUTOFF]
             runs["hybrid"][query] = [(document, place.score) for document, place in order]
             times["hybrid"].append(timings.first_stage_ms)
         if rerank:
-            runs["reranked"][query] = [(result.id, result.score) for result in results]
+            runs["reranked"][query] = [(result.id, result.score) for result in results[:CUTOFF]]
             times["reranked"].append(timings.first_stage_ms + timings.rerank_ms)
         if progress is not None:
             progress(done, len(dataset.queries))

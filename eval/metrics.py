@@ -77,7 +77,12 @@ class Judge:
         self.queries = tuple(qrels)
         self._row = {query: row for row, query in enumerate(self.queries)}
         self._measures = {_parse(name): name for name in measures}
-        self._evaluator = ir_measures.evaluator(list(self._measures), qrels)
+        # trec_eval writes where it must not where all of a query's grades are below 0 (TREC's Web tracks).
+        judged = {
+            query: grades if max(grades.values(), default=0) >= 0 else dict.fromkeys(grades, 0)
+            for query, grades in qrels.items()
+        }
+        self._evaluator = ir_measures.evaluator(list(self._measures), judged)
 
     def score(self, rankings: Rankings) -> QueryScores:
         """Measure one run.

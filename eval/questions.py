@@ -109,7 +109,7 @@ def _offers(document: Document) -> Iterator[_Made]:
     title = " ".join(document.title.split())
     if _fits("title", title, document.text):
         # Texts often begin with their title; it must not stay there.
-        text = document.text.removeprefix(document.title).lstrip() or document.text
+        text = _without_title(document.text, document.title)
         yield _Made("title", title, replace(document, title="", text=text))
     for match in _HEADING.finditer(document.text):
         heading = " ".join((match["hash"] or match["under"]).split())
@@ -122,6 +122,15 @@ def _offers(document: Document) -> Iterator[_Made]:
     first, _, text = _split_sentence(document.text)
     if _fits("sentence", first, text):
         yield _Made("sentence", first, replace(document, text=text.strip()))
+
+
+def _without_title(text: str, title: str) -> str:
+    """Take a text's own title off its beginning, plain or as a heading, unless nothing else is there."""
+    start = text.lstrip()
+    heading = _HEADING.match(start)
+    if heading is not None and _folded(heading["hash"] or heading["under"]) == _folded(title):
+        start = start[heading.end() :]
+    return start.removeprefix(title).lstrip() or text
 
 
 def _split_sentence(text: str) -> tuple[str, str, str]:

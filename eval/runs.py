@@ -159,12 +159,16 @@ def read_qrels(path: str | Path) -> dict[str, dict[str, int]]:
     return qrels
 
 
-def _open(path: Path) -> TextIO:
+@contextmanager
+def _open(path: Path) -> Iterator[TextIO]:
     """Open a text file, or say which one cannot be read."""
     try:
-        return path.open(encoding="utf-8", newline="")
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            yield handle
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"cannot read {path}: {error}; write it again as UTF-8") from error
 
 
 def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:

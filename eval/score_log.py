@@ -34,14 +34,20 @@ class ScoreLog:
     def __len__(self) -> int:
         return len(self._known)
 
-    def missing(self, query: str, texts: Sequence[str]) -> list[str]:
+    def missing(self, query: str, texts: Sequence[str], *, timed: bool = False) -> list[str]:
         """List the texts whose pair with the query has no score yet, each once, in order.
 
         :param query: the query's text.
         :param texts: candidate passages.
+        :param timed: also those that have a score, and no time.
         :return: those to be scored.
         """
-        return [text for text in dict.fromkeys(texts) if _key(query, text) not in self._known]
+        unknown = (math.nan, math.nan)
+        return [
+            text
+            for text in dict.fromkeys(texts)
+            if math.isnan(self._known.get(_key(query, text), unknown)[1 if timed else 0])
+        ]
 
     def add(
         self, query: str, texts: Sequence[str], logits: FloatArray, milliseconds: Sequence[float]

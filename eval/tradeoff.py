@@ -161,8 +161,8 @@ class TradeoffStudy:
         log = ScoreLog(self._log_path(name, reranker))
         reranker.score("warm up", ["The first call pays for what is loaded once."])
         fresh = done = 0
-        for names in self._batches(reranker):
-            missing = {query: self._missing(query, asked, log) for query in names}
+        for names, timed in self._batches(reranker):
+            missing = {query: self._missing(query, asked, log, timed=timed) for query in names}
             self._score_batch(reranker, missing, log)
             fresh, done = fresh + sum(map(len, missing.values())), done + len(names)
             report(f"reranking with {name}", done, len(self.dataset.queries))
@@ -170,15 +170,15 @@ class TradeoffStudy:
         weight = getattr(reranker, "recommended_weight", DEFAULT_RERANK_WEIGHT)
         return _Scoring(name, log, weight if configured is None else configured, self.dataset.queries, fresh)
 
-    def _batches(self, reranker: Reranker) -> Iterator[list[str]]:
-        """Yield queries to be timed, each by itself, then the others in groups."""
+    def _batches(self, reranker: Reranker) -> Iterator[tuple[list[str], bool]]:
+        """Yield queries to be timed, each by itself, then the others in groups, and which it is."""
         names = list(self.dataset.queries)
         step = max(1, len(names) // self.timed)
         timed = names[::step] if isinstance(reranker, PairReranker) else names
-        yield from ([name] for name in timed)
+        yield from (([name], True) for name in timed)
         alone = set(timed)
         others = [name for name in names if name not in alone]
-        yield from (others[start : start + _TOGETHER] for start in range(0, len(others), _TOGETHER))
+        yield from ((others[start : start + _TOGETHER], False) for start in range(0, len(others), _TOGETHER))
 
     def _score_batch(self, reranker: Reranker, missing: Mapping[str, Sequence[str]], log: ScoreLog) -> None:
         """Score one query's passages and time it, or those of several together."""
@@ -193,11 +193,11 @@ class TradeoffStudy:
             scores = reranker.score(query, texts)
             log.add(query, texts, scores, _shares(texts, (time.perf_counter() - began) * 1e3))
 
-    def _missing(self, query: str, asked: Sequence[_Asked], log: ScoreLog) -> list[str]:
-        """Return the passages that any first stage found for a query and that have no score yet."""
+    def _missing(self, query: str, asked: Sequence[_Asked], log: ScoreLog, *, timed: bool) -> list[str]:
+        """Return the passages that any first stage found for a query and that have no score, or time, yet."""
         deepest = max(self._reranked_depths())
         candidates = [passage for one in asked for passage in one.lists[query].texts[:deepest]]
-        return log.missing(self.dataset.queries[query], candidates)
+        return log.missing(self.dataset.queries[query], candidates, timed=timed)
 
     def _log_path(self, name: str, reranker: Reranker) -> Path | None:
         """Give every reranker a file of its own; another version of a model must not meet old scores."""

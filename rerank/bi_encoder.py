@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from rerank.pair_vectors import pair_vectors
 from rerank.protocol import FloatArray
-from rerank.sentence_models import load_sentence_model
+from rerank.sentence_models import fingerprint_of, load_sentence_model
 
 
 class BiEncoderReranker:
@@ -30,6 +30,11 @@ class BiEncoderReranker:
         )
         self._batch_size = batch_size
         self.name = str(model)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the model and its tokenizer; scores of equal fingerprints are interchangeable."""
+        return fingerprint_of(self._model)
 
     def score(self, query: str, passages: Sequence[str]) -> FloatArray:
         """Score each passage for the query.

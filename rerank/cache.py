@@ -36,10 +36,10 @@ class PairCache:
         self.hits = self.misses = 0
         self._disk = None if path is None else _open_disk(path)
         if self._disk is not None:
-            rows = self._disk.execute(
-                "SELECT key, score FROM scores ORDER BY rowid DESC LIMIT ?", (self.capacity,)
-            )
-            self._scores.update(reversed(rows.fetchall()))
+            newest = "SELECT rowid FROM scores ORDER BY rowid DESC LIMIT ?"
+            with self._disk:
+                self._disk.execute(f"DELETE FROM scores WHERE rowid NOT IN ({newest})", (self.capacity,))
+            self._scores.update(self._disk.execute("SELECT key, score FROM scores ORDER BY rowid").fetchall())
 
     def __len__(self) -> int:
         return len(self._scores)
@@ -71,9 +71,9 @@ class PairCache:
         """Remember scores.
 
         :param keys: n keys of `pair_key`.
-        :param scores: float32, shape (n,).
+        :param scores: float32, shape (n,); what is not finite is not remembered.
         """
-        entries = [(key, float(score)) for key, score in zip(keys, scores, strict=True)]
+        entries = [(key, float(score)) for key, score in zip(keys, scores, strict=True) if np.isfinite(score)]
         with self._lock:
             for key, score in entries:
                 self._scores[key] = score
@@ -177,8 +177,13 @@ def pair_key(fingerprint: str, query: str, passage: str) -> bytes:
 
 def _open_disk(path: Path) -> sqlite3.Connection:
     """Open or make the file; a cache may lose its last scores in a crash, so it never waits for the disk."""
-    connection = sqlite3.connect(path, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute("CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL NOT NULL)")
+    try:
+        connection = sqlite3.connect(path, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, score REAL NOT NULL)")
+    except sqlite3.Error as error:
+        raise InvalidInputError(
+            f"{path} cannot be used as a cache ({error}); delete it, or name a file in a folder that is there"
+        ) from error
     return connection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from rerank.errors import ModelError
 from rerank.protocol import FloatArray
-from rerank.sentence_models import load_sentence_model
+from rerank.sentence_models import fingerprint_of, load_sentence_model
 
 
 class CrossEncoderReranker:
@@ -29,6 +30,11 @@ class CrossEncoderReranker:
         _check_is_ranker(self._model, str(model))
         self._batch_size = batch_size
         self.name = str(model)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the model and its tokenizer; scores of equal fingerprints are interchangeable."""
+        return fingerprint_of(self._model)
 
     def score(self, query: str, passages: Sequence[str]) -> FloatArray:
         """Score each passage for the query.

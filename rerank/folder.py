@@ -16,6 +16,18 @@ GRAPHS = ("model.onnx", "onnx/model.onnx")  # ours, and where sentence-transform
 SCORER = "scorer.onnx"
 LATE_CROSSING = "late-crossing"
 DEFAULT_WINDOW = 256
+# They count positions from behind the padding's id, and so have fewer than rows for them.
+_POSITIONS_AFTER_PADDING = frozenset(
+    {
+        "roberta",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "camembert",
+        "roberta-prelayernorm",
+        "data2vec-text",
+        "mpnet",
+    }
+)
 Format = Literal["late-crossing", "joint"]
 
 
@@ -45,8 +57,21 @@ class RerankerFolder:
     @property
     def window(self) -> int:
         """Tokens of query and passage together that the model reads at once."""
-        limits = (self.config.get("window"), self.config.get("max_position_embeddings"), DEFAULT_WINDOW)
-        return int(next(limit for limit in limits if limit))
+        positions = self.config.get("max_position_embeddings")
+        if positions and self.config.get("model_type") in _POSITIONS_AFTER_PADDING:
+            positions = int(positions) - self.padding - 1
+        return int(next(limit for limit in (self.config.get("window"), positions, DEFAULT_WINDOW) if limit))
+
+    @property
+    def padding(self) -> int:
+        """Token id of padding."""
+        return int(self.config.get("pad_token_id") or 0)
+
+    @property
+    def between(self) -> list[int]:
+        """Token ids that a pair has between the query's closing token and the passage; most models' none."""
+        alone = self.tokenizer.encode("").ids
+        return list(self.tokenizer.encode("", "").ids[len(alone) : -1])
 
     def fingerprint(self) -> str:
         """Hash of everything that a score depends on."""
@@ -82,16 +107,24 @@ def read_folder(folder: Path) -> RerankerFolder:
     kind: Format = "late-crossing" if config.get("format") == LATE_CROSSING else "joint"
     if kind == LATE_CROSSING and not (folder / SCORER).is_file():
         raise ModelError(f"{folder} has no {SCORER}; fetch the model again")
-    try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:
-        raise ModelError(
-            f"{folder / 'tokenizer.json'} is missing or damaged ({error}); fetch the model again"
-        ) from error
+    tokenizer = read_tokenizer(folder)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     _check(folder, config, tokenizer)
     return RerankerFolder(folder, graph, kind, tokenizer, config)
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """Read a folder's tokenizer.json.
+
+    :raises ModelError: if it is missing or damaged.
+    """
+    try:
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library raises nothing narrower
+        raise ModelError(
+            f"{folder / 'tokenizer.json'} is missing or damaged ({error}); fetch the model again"
+        ) from error
 
 
 def _read_config(path: Path) -> dict[str, Any]:

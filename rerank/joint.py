@@ -22,10 +22,13 @@ class JointModel:
 
     :param graph: an ONNX file.
     :param threads: cores used for one call.
+    :param between: token ids that stand between a query's closing token and the passage.
+    :param padding: token id of padding.
     :raises ModelError: if the graph does not give one score for a pair.
     """
 
-    def __init__(self, graph: Path, threads: int) -> None:
+    def __init__(self, graph: Path, threads: int, *, between: Sequence[int] = (), padding: int = 0) -> None:
+        self._between, self._padding = tuple(between), padding
         self._session = open_session(graph, threads)
         self._inputs = {entry.name for entry in self._session.get_inputs()}
         if "input_ids" not in self._inputs:
@@ -52,11 +55,12 @@ class JointModel:
 
     def _feed(self, queries: Sequence[Sequence[int]], batch: Sequence[Part]) -> dict[str, NDArray[Any]]:
         """[CLS] query [SEP] passage [SEP], with segment 1 from the passage on where the model asks for it."""
-        sequences = [[*queries[part.query], *part.ids[1:]] for part in batch]
-        ids, mask = pad(sequences)
+        heads = [[*queries[part.query], *self._between] for part in batch]
+        sequences = [[*head, *part.ids[1:]] for head, part in zip(heads, batch, strict=True)]
+        ids, mask = pad(sequences, filling=self._padding)
         segments = np.zeros_like(ids)
-        for row, part in enumerate(batch):
-            segments[row, len(queries[part.query]) : len(sequences[row])] = 1
+        for row, head in enumerate(heads):
+            segments[row, len(head) : len(sequences[row])] = 1
         offered = {"input_ids": ids, "attention_mask": mask.astype(np.int64), "token_type_ids": segments}
         return {name: value for name, value in offered.items() if name in self._inputs}
 

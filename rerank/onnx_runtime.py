@@ -18,6 +18,7 @@ from rerank.joint import JointModel
 from rerank.late_crossing import LateCrossingModel
 from rerank.parts import Part
 from rerank.protocol import FloatArray, TextReader
+from rerank.well_formed import well_formed
 from rerank.windows import cut, cut_query, passage_room, passage_windows
 
 SMALLEST_WINDOW = 16
@@ -49,12 +50,17 @@ class OnnxReranker:
             raise InvalidInputError(
                 f"window is {self.window}; {self._folder.path} reads {most} tokens at most"
             )
+        if threads is not None and threads < 1:
+            raise InvalidInputError(f"threads is {threads}; give at least 1, or None for all cores")
         cores = threads or usable_cores()
         self._model: LateCrossingModel | JointModel = (
             LateCrossingModel(self._folder.graph, self._folder.scorer, cores)
             if self._folder.format == LATE_CROSSING
-            else JointModel(self._folder.graph, cores)
+            else JointModel(
+                self._folder.graph, cores, between=self._folder.between, padding=self._folder.padding
+            )
         )
+        self._between = len(self._folder.between) if isinstance(self._model, JointModel) else 0
         self._opening, *closing = self._folder.tokenizer.encode("").ids or [0]
         self._closing = closing[0] if closing else self._opening
 
@@ -122,7 +128,9 @@ class OnnxReranker:
         :param texts: n texts.
         :return: int64, shape (n,).
         """
-        encodings = self._folder.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        encodings = self._folder.tokenizer.encode_batch_fast(
+            [*map(well_formed, texts)], add_special_tokens=False
+        )
         return np.array([len(encoding.ids) for encoding in encodings], dtype=np.int64)
 
     def _parts(self, pairs: Sequence[tuple[str, str]], window: int) -> tuple[list[list[int]], list[Part]]:
@@ -130,13 +138,15 @@ class OnnxReranker:
         queries = {query: row for row, query in enumerate(dict.fromkeys(query for query, _ in pairs))}
         passages = {text: row for row, text in enumerate(dict.fromkeys(text for _, text in pairs))}
         tokenizer = self._folder.tokenizer
-        query_ids = [cut_query(e.ids, window) for e in tokenizer.encode_batch_fast(list(queries))]
-        encodings = tokenizer.encode_batch_fast(list(passages), add_special_tokens=False)
+        query_ids = [
+            cut_query(e.ids, window) for e in tokenizer.encode_batch_fast([*map(well_formed, queries)])
+        ]
+        encodings = tokenizer.encode_batch_fast([*map(well_formed, passages)], add_special_tokens=False)
         passage_ids = [encoding.ids for encoding in encodings]
         parts = []
         for pair, (query, text) in enumerate(pairs):
             row, ids = queries[query], passage_ids[passages[text]]
-            room = passage_room(window, len(query_ids[row])) - 2
+            room = passage_room(window, len(query_ids[row])) - 2 - self._between
             for start, end in passage_windows(ids, query_ids[row], room):
                 parts.append(Part(pair, row, (self._opening, *ids[start:end], self._closing)))
         return query_ids, parts
@@ -157,6 +167,6 @@ class _Reader:
 
     def encode(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> FloatArray:
         """Encode texts into the mean of their states, scaled to length 1; see `TextReader`."""
-        encodings = self.folder.tokenizer.encode_batch_fast(list(texts))
+        encodings = self.folder.tokenizer.encode_batch_fast([*map(well_formed, texts)])
         ids = [cut(encoding.ids, self.window) for encoding in encodings]
         return self.model.pooled(ids, self.folder.config["architecture"]["hidden"], progress=progress)

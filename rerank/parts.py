@@ -25,14 +25,18 @@ class Part:
     ids: tuple[int, ...]
 
 
-def pad(sequences: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def pad(
+    sequences: Sequence[Sequence[int]], *, filling: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Put token ids of different lengths into one array.
 
     :param sequences: n of them.
-    :return: ids (n, longest), 0 behind the shorter ones, and the mask alike: 1.0 on tokens, 0.0 on padding.
+    :param filling: the id of padding.
+    :return: ids (n, longest), padding behind the shorter ones, and the mask alike: 1.0 on tokens, 0.0 on
+        padding.
     """
     longest = -(-max(map(len, sequences)) // ROUND) * ROUND
-    ids = np.zeros((len(sequences), longest), dtype=np.int64)
+    ids = np.full((len(sequences), longest), filling, dtype=np.int64)
     mask = np.zeros((len(sequences), longest), dtype=np.float32)
     for row, sequence in enumerate(sequences):
         ids[row, : len(sequence)] = sequence

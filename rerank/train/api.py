@@ -10,6 +10,7 @@ import torch
 
 from rerank.errors import InvalidInputError
 from rerank.train.batches import Collator
+from rerank.train.checkpoint import has_checkpoint
 from rerank.train.export import Parity, export
 from rerank.train.lists import RankingList
 from rerank.train.model import CrossEncoderModel
@@ -63,7 +64,7 @@ def train(
     torch.manual_seed(chosen.seed)
     model, tokenizer = start_from(Path(start))
     trainer = Trainer(model, tokenizer, lists, folder / "training", chosen)
-    before = {} if (folder / "training" / "latest").exists() else trainer.measure()
+    before = {} if has_checkpoint(folder / "training") else trainer.measure()
     after = trainer.run(progress)
     trained = trainer.averaged().cpu()
     notes = {"window": _window(trained), "num_labels": 1, "training": asdict(chosen)}

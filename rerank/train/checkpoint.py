@@ -54,6 +54,17 @@ def write_checkpoint(
     os.replace(fresh, folder / LATEST)
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Tell whether there is a checkpoint in a training's folder.
+
+    One that was being replaced when the training was killed is put back in its place.
+    """
+    latest, previous = folder / LATEST, folder / "previous"
+    if not latest.exists() and (previous / "state.json").exists():
+        os.replace(previous, latest)
+    return (latest / "state.json").exists()
+
+
 def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
     """Read the latest checkpoint.
 
@@ -61,12 +72,11 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor],
     :return: weights, their average, and the state.
     :raises ModelNotFoundError: if there is no checkpoint in the folder.
     """
-    # Between the two renames of a write only the previous one is in place.
-    for place in (folder / LATEST, folder / "previous"):
-        if (place / "state.json").exists():
-            state = json.loads((place / "state.json").read_text(encoding="utf-8"))
-            return load_file(place / "weights.safetensors"), load_file(place / "average.safetensors"), state
-    raise ModelNotFoundError(f"{folder} has no checkpoint; give the folder of an earlier training")
+    if not has_checkpoint(folder):
+        raise ModelNotFoundError(f"{folder} has no checkpoint; give the folder of an earlier training")
+    place = folder / LATEST
+    state = json.loads((place / "state.json").read_text(encoding="utf-8"))
+    return load_file(place / "weights.safetensors"), load_file(place / "average.safetensors"), state
 
 
 def restore_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +23,7 @@ class RankingList:
 
     :param query: the query.
     :param passages: n texts, at least two.
-    :param labels: n relevance grades; 0 is not relevant.
+    :param labels: n relevance grades; 0 is not relevant, and so is what is given as less.
     :param teachers: for each teacher n scores, in the teacher's own unit.
     :param kind: where the list comes from; dev figures are given by kind.
     """
@@ -30,6 +33,9 @@ class RankingList:
     labels: tuple[float, ...]
     teachers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     kind: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(max(0.0, label) for label in self.labels))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the list as plain JSON-ready values."""
@@ -49,9 +55,20 @@ def read_lists(path: Path) -> Iterator[RankingList]:
     :return: the lists, in order.
     :raises InvalidInputError: on the first line that is not a ranking list; the message has its number.
     """
-    with _open(path, "rt") as file:
+    with reported(path), _open(path, "rt") as file:
         for number, line in enumerate(file, start=1):
             yield _parse(line, f"{path}, line {number}")
+
+
+@contextmanager
+def reported(path: Path) -> Iterator[None]:
+    """Turn what a file that cannot be read raises into an error that names it."""
+    try:
+        yield
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
+        raise InvalidInputError(
+            f"{path} cannot be read ({error}); write it again, as UTF-8, and whole"
+        ) from error
 
 
 def write_lists(path: Path, lists: Iterable[RankingList]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -17,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from rerank.cores import usable_cores
-from rerank.train.checkpoint import read_checkpoint, restore_optimizer, write_checkpoint
+from rerank.errors import InvalidInputError
+from rerank.train.checkpoint import has_checkpoint, read_checkpoint, restore_optimizer, write_checkpoint
 from rerank.train.model import CrossEncoderModel
 
 LOG = logging.getLogger(__name__)
@@ -74,6 +76,19 @@ class TrainingLoop(ABC, Generic[SettingsT]):
     def _advance(self) -> float:
         """Make one step and return its loss."""
 
+    @abstractmethod
+    def _learnt_from(self) -> Iterable[str]:
+        """What is learnt from, in order."""
+
+    def _identity(self) -> str:
+        """Hash of what is learnt from and of the weights before the first step."""
+        digest = hashlib.blake2b(digest_size=16)
+        for text in self._learnt_from():
+            digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        for name, value in sorted(self.model.state_dict().items()):
+            digest.update(name.encode() + value.detach().float().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
     def run(
         self, progress: Callable[[int, float], None] | None = None, *, until: int | None = None
     ) -> dict[str, float]:
@@ -84,7 +99,8 @@ class TrainingLoop(ABC, Generic[SettingsT]):
         :return: see `measure`.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        if (self.folder / "latest").exists():
+        self._of = self._identity()
+        if has_checkpoint(self.folder):
             self._resume()
             LOG.info("resumed at step %d", self.step)
         figures = {} if self.step else self.measure()
@@ -140,6 +156,7 @@ class TrainingLoop(ABC, Generic[SettingsT]):
             "step": self.step,
             "architecture": self.model.shape.to_dict(),
             "settings": asdict(self.settings),
+            "of": self._of,
         }
         write_checkpoint(
             self.folder,
@@ -150,8 +167,16 @@ class TrainingLoop(ABC, Generic[SettingsT]):
         )
 
     def _resume(self) -> None:
-        """Take up the latest checkpoint."""
+        """Take up the latest checkpoint.
+
+        :raises InvalidInputError: if it is of another training.
+        """
         weights, average, state = read_checkpoint(self.folder)
+        if state.get("of") != self._of or state["settings"] != json.loads(json.dumps(asdict(self.settings))):
+            raise InvalidInputError(
+                f"{self.folder} holds a training from other data, another start or with other settings; give "
+                "the same ones to go on with it, or another folder"
+            )
         self.model.load_state_dict(weights)
         for name, kept in self._average.items():
             kept.copy_(average[name])

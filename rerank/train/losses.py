@@ -35,7 +35,8 @@ def pairwise(logits: Tensor, labels: Tensor, present: Tensor) -> Tensor:
     both = present[:, :, None] & present[:, None, :]
     better = (labels[:, :, None] > labels[:, None, :]) & both
     margin = logits[:, :, None] - logits[:, None, :]
-    return functional.softplus(-margin[better]).mean()
+    # Of a step whose labels are all alike nothing is learnt.
+    return functional.softplus(-margin[better]).sum() / better.sum().clamp_min(1)
 
 
 def margin(logits: Tensor, teacher: Tensor, labels: Tensor, present: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rerank.errors import InvalidInputError
-from rerank.train.lists import RankingList, read_lists
+from rerank.train.lists import RankingList, read_lists, reported
 
 FirstStage = Callable[
     [Sequence[str]], Callable[[str, int], list[int]]
@@ -84,7 +85,7 @@ def mine_lists(
             fresh = [documents[row] for row in found if documents[row] not in judged]
             picked = rng.permutation(len(fresh))[:wanted]
             texts |= {fresh[row]: 0.0 for row in sorted(picked)}
-        if len(texts) > 1:
+        if min(texts.values()) <= 0:
             lists.append(RankingList(query, tuple(texts), tuple(texts.values()), {}, "own"))
     if not lists:
         raise InvalidInputError(
@@ -95,7 +96,8 @@ def mine_lists(
 
 def _table(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows of a CSV or TSV file with a header, by line number."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the library's 128 kB a cell are less than a document
+    with reported(path), path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
         for row in reader:
             yield reader.line_num, {str(name).strip().lower(): value for name, value in row.items()}
@@ -106,7 +108,7 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     import gzip
 
     opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as file:
+    with reported(path), opened(path, "rt", encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from rerank.errors import InvalidInputError, MissingExtraError, ModelError
-from rerank.folder import LATE_CROSSING, RerankerFolder, read_folder
+from rerank.folder import LATE_CROSSING, RerankerFolder, read_folder, read_tokenizer
 from rerank.train.graph import Range
 from rerank.train.model import Architecture, CrossEncoderModel
 
@@ -24,13 +24,15 @@ def start_from(folder: Path) -> tuple[CrossEncoderModel, Tokenizer]:
     :return: the model and its tokenizer.
     :raises ModelError: if it is neither.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder / 'config.json'} is missing or damaged ({error})") from error
     if config.get("format") == LATE_CROSSING:
         return from_reranker(folder)
     if config.get("model_type") != "bert" or not (folder / "model.safetensors").is_file():
         raise ModelError(f"{folder} is neither a reranker of this project nor a BERT encoder in safetensors")
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return CrossEncoderModel.from_encoder(folder), tokenizer
+    return CrossEncoderModel.from_encoder(folder), read_tokenizer(folder)
 
 
 def spread_layers(every: int, kept: int) -> tuple[int, ...]:

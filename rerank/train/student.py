@@ -7,7 +7,7 @@ can stand in its place, and everything behind it stays: scales, alignment, compa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +92,10 @@ class StudentTrainer(TrainingLoop[StudentSettings]):
             self._trained.values(), lr=settings.rate, weight_decay=WEIGHT_DECAY, fused=True
         )
         self._compile((*self.model.layers, *teacher.layers))
+
+    def _learnt_from(self) -> Iterator[str]:
+        """The texts, as token ids."""
+        return (repr(run) for run in (*self._held, *self._runs))
 
     def measure(self) -> dict[str, float]:
         """Compare with the teacher on texts held out.

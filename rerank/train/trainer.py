@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,11 @@ class Trainer(TrainingLoop[Settings]):
         self._compile(model.layers)
         self._readings = self._read_once((*self.dev, *learnt_from)) if settings.frozen else None
         self._lengths = np.array([len(one.query) for one in self.lists])
+
+    def _learnt_from(self) -> Iterator[str]:
+        """The lists, those held out too."""
+        for one in (*self.dev, *self.lists):
+            yield json.dumps(one.to_dict())
 
     def measure(self) -> dict[str, float]:
         """Measure nDCG@10 on the held-out lists with the averaged weights, by kind."""

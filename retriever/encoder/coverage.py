@@ -9,6 +9,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from rerank.well_formed import well_formed
+
 FRAGMENTED_PIECES = 3  # from here on a word's meaning is mostly lost in its pieces
 
 
@@ -73,7 +75,7 @@ def measure_coverage(
     runs: Counter[str] = Counter()
     read = 0
     for text in texts:
-        runs.update(text.split())
+        runs.update(well_formed(text).split())
         read += 1
     words: Counter[str] = Counter()
     for run, count in runs.items():

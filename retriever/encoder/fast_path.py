@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from rerank.well_formed import well_formed
 from retriever.encoder.kernels import DONE, READ_AHEAD, ROOM, encode_texts, pool_texts
 from retriever.encoder.plain_pooling import Model
 from retriever.encoder.plain_text import find_rules
-from retriever.encoder.tokens import well_formed
 from retriever.encoder.word_memory import WordMemory
 
 _BLOCK_CHARACTERS = 1 << 18  # enough to forget the overhead of a call, little enough to share the work out

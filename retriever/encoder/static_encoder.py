@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from rerank.cores import usable_cores
+from rerank.well_formed import well_formed
 from retriever.encoder.beside import MadeBeside
 from retriever.encoder.coverage import VocabularyCoverage, measure_coverage
 from retriever.encoder.formats import DEFAULT_MAX_LENGTH, ModelParts, read_model, resolve_folder, write_model
 from retriever.encoder.own_words import appended, extended_tokenizer, known_names, pieces_of, rows_of_sums
 from retriever.encoder.plain_pooling import Model, pool_plainly
 from retriever.encoder.tables import TableType, check_tokens, checked_table, quantized, read_only
-from retriever.encoder.tokens import Ids, private_copy, tokenize, unknown_id, well_formed
+from retriever.encoder.tokens import Ids, private_copy, tokenize, unknown_id
 from retriever.errors import InvalidInputError, InvalidTypeError, ModelError
 
 if TYPE_CHECKING:
@@ -257,7 +258,7 @@ class StaticEncoder:
         :return: an encoder with a longer table.
         :raises InvalidInputError: if the tokenizer splits a word, or `vectors` has another shape.
         """
-        wanted = list(words)
+        wanted = [well_formed(word) for word in words]
         given = None if vectors is None else np.asarray(vectors, dtype=np.float32)
         if given is not None and given.shape != (len(wanted), self._dimensions):
             raise InvalidInputError(
@@ -268,7 +269,11 @@ class StaticEncoder:
         places = {
             name: place for place, name in reversed(list(enumerate(known_names(self._tokenizer, wanted))))
         }
-        new = sorted(place for place in places.values() if len(pieces[place]) != 1)
+        new = sorted(
+            place
+            for place in places.values()
+            if len(pieces[place]) != 1 or pieces[place] == [self._unknown_id]
+        )
         table = self._table[:, : self._dimensions]
         rows = (
             rows_of_sums(table, self._weights, self._mapping, [self._known(pieces[place]) for place in new])

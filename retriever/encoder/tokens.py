@@ -38,19 +38,6 @@ def unknown_id(tokenizer: Tokenizer) -> int | None:
     return None if unknown is None else int(unknown)
 
 
-def well_formed(text: str) -> str:
-    """Replace lone surrogates, which no tokenizer takes, by U+FFFD.
-
-    :param text: any string.
-    :return: the text itself where it has none.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
 def tokenize(
     tokenizer: Tokenizer, texts: Sequence[str], max_length: int | None
 ) -> tuple[Ids, NDArray[np.int64]]:

@@ -13,8 +13,8 @@ import numpy as np
 import tantivy
 from numpy.typing import NDArray
 
+from rerank.well_formed import well_formed
 from retriever.encoder.beside import MadeBeside
-from retriever.encoder.tokens import well_formed
 
 _RUNS = 1 << 18  # remembered at most; 100,000 passages of an encyclopedia have fewer
 _BYTES_A_RUN = 32  # of itself and its stems

@@ -79,3 +79,14 @@ def test_weights_follow_the_formula():
     assert counted[tokenizer().token_to_id("bal")] / counted[tokenizer().token_to_id("gam")] == pytest.approx(
         3
     )
+
+
+def test_pooling_is_that_asked_for_of_a_loaded_teacher_too(teacher, tmp_path):
+    folder = teacher_folder(tmp_path / "tiny")
+    given = distill(teacher, dimensions=8, pooling="first")
+    named = distill(Teacher(folder, bfloat16=False, pooling="first"), dimensions=8)
+    np.testing.assert_allclose(given.encode(["bal don"]), named.encode(["bal don"]), atol=1e-5)
+    assert teacher.pooling == "mean"
+    assert not np.allclose(
+        given.encode(["bal don"]), distill(teacher, dimensions=8).encode(["bal don"]), atol=1e-2
+    )

@@ -55,3 +55,8 @@ def test_same_seed_same_table():
 def test_what_does_not_fit_is_named():
     with pytest.raises(InvalidInputError, match="3 texts and 2 teacher vectors"):
         fit(encoder(), ["bal"] * 3, np.ones((2, 4), dtype=np.float32))
+
+
+def test_texts_without_tokens_are_named():
+    with pytest.raises(InvalidInputError, match="none of the 2 texts has a token"):
+        fit(encoder(), ["", "\u200b"], np.ones((2, 4), np.float32))

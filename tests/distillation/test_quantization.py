@@ -30,7 +30,8 @@ def test_bytes_are_nearly_the_same(tmp_path):
 def test_shared_rows_keep_what_they_can(int8):
     whole = encoder()
     tokens = whole.tokenizer.get_vocab_size()
-    many, few = (quantize(whole, rows=rows, int8=int8) for rows in (tokens - 10, 20))
+    all_of_them, many, few = (quantize(whole, rows=rows, int8=int8) for rows in (tokens, tokens - 10, 20))
+    assert similarity(whole, all_of_them) > 0.99
     assert similarity(whole, many) > 0.9
     assert similarity(whole, few) < similarity(whole, many)
 

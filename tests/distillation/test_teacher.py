@@ -81,3 +81,11 @@ def test_bad_teachers_are_named(tmp_path, folder):
         Teacher("not//a//model")
     with pytest.raises(InvalidInputError, match="'max' is unknown"):
         Teacher(folder, pooling="max")
+
+
+@pytest.mark.parametrize("damaged", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_damaged_folder_is_a_model_error(tmp_path, damaged):
+    folder = teacher_folder(tmp_path / "tiny")
+    (folder / damaged).write_bytes(b'{"a"')
+    with pytest.raises(ModelError):
+        Teacher(folder)

@@ -121,9 +121,23 @@ def test_same_seed_same_table():
     np.testing.assert_array_equal(token_rows(one), token_rows(two))
 
 
+def test_a_checkpoint_of_another_teacher_is_refused(tmp_path):
+    made = pairs(60)
+    first = teacher_of(made)
+    other = TeacherVectors(first.passages, first.queries)
+    train(encoder(), made, teachers=[first], config=CONFIG, checkpoint=tmp_path)
+    for changed, name in (
+        ({"teachers": [other]}, "teachers"),
+        ({"teachers": [first], "negatives": np.zeros((60, 1), np.int64)}, "negatives"),
+    ):
+        with pytest.raises(InvalidInputError, match=rf"other settings \({name}\)"):
+            train(encoder(), made, config=CONFIG, checkpoint=tmp_path, **changed)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"config": TrainingConfig(topic_count=4)}, "topics are made of a teacher's vectors"),
         ({"teachers": [TeacherVectors(np.ones((3, 2)), np.ones((3, 2)))]}, "one a pair"),
         ({"negatives": np.zeros((3, 1), dtype=np.int64)}, "one row a pair"),
     ],

@@ -106,3 +106,17 @@ def test_latency_summarises_times():
     found = Latency.of([1.0, 2.0, 3.0])
     assert (found.mean, found.p50) == (2.0, 2.0)
     assert 2.9 < found.p99 <= 3.0
+
+
+def test_the_hybrid_list_does_not_hang_on_the_reranker(encoder):
+    class Upside(OverlapReranker):
+        def score(self, query, passages):
+            return -super().score(query, passages)
+
+    dataset = topical_dataset(documents=240)
+    config = RetrieverConfig(encoder=encoder)
+    with Retriever.from_corpus(dataset.documents, config=config, reranker=Upside()) as built:
+        shallow, deep = (evaluate(dataset, built, depth=depth).stage("hybrid").run for depth in (20, 200))
+    assert {query: [id for id, _ in found] for query, found in deep.items()} == {
+        query: [id for id, _ in found] for query, found in shallow.items()
+    }

@@ -68,3 +68,10 @@ def test_unknown_measures_and_empty_judgments_are_refused():
 
 def test_labels_are_the_fields_words():
     assert [label(name) for name in ("RR@10", "R@50", "AP", "P@5")] == ["MRR@10", "recall@50", "MAP", "P@5"]
+
+
+def test_queries_whose_grades_are_all_negative_count_as_unanswered():
+    judge = Judge({"q1": {"a": -2, "b": -1}, "q2": {"b": 1}})
+    for _ in range(50):
+        found = judge.score({"q1": ["a", "b"], "q2": ["b"]})
+        assert found.values["nDCG@10"].tolist() == [0.0, 1.0]

@@ -61,3 +61,13 @@ def test_all_documents_stay_in_the_corpus():
 
 def test_the_caveat_says_what_such_a_set_cannot_show():
     assert "cannot show" in CAVEAT
+
+
+@pytest.mark.parametrize(
+    "start", ["# Boiler pressure\n\n", "Boiler Pressure\n===\n\n", "\n## boiler pressure ##\n\n"]
+)
+def test_a_title_is_taken_out_where_it_stands_as_a_heading(start):
+    document = Document(id="titled", title="Boiler pressure", text=start + BODY)
+    made = make_questions([document], kinds=("title",))
+    (left,) = made.dataset.documents
+    assert left.text == BODY

@@ -94,3 +94,13 @@ def test_malformed_judgments_are_named_with_their_line(tmp_path, text, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(SourceError, match=r"nowhere\.run"):
         read_run(tmp_path / "nowhere.run")
+
+
+def test_a_byte_order_mark_is_no_part_of_an_id_and_other_encodings_are_named(tmp_path):
+    (tmp_path / "bom.run").write_text("\ufeffq1 Q0 a 1 2.0 t\nq1 Q0 b 2 1.0 t\n", encoding="utf-8")
+    assert read_run(tmp_path / "bom.run") == {"q1": {"a": 2.0, "b": 1.0}}
+    (tmp_path / "bom.tsv").write_text("\ufeffquery-id\tcorpus-id\tscore\nq1\ta\t1\n", encoding="utf-8")
+    assert read_qrels(tmp_path / "bom.tsv") == {"q1": {"a": 1}}
+    (tmp_path / "latin.run").write_bytes("q1 Q0 caf\xe9 1 2.0 t\n".encode("latin-1"))
+    with pytest.raises(SourceError, match=r"latin\.run.*UTF-8"):
+        read_run(tmp_path / "latin.run")

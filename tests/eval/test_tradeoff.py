@@ -183,3 +183,26 @@ def test_wrong_grids_are_refused_before_any_work(study):
         study(OverlapReranker(), depths=(-1,))
     with pytest.raises(InvalidInputError, match="at least one number of dimensions"):
         study(OverlapReranker(), dimensions=())
+
+
+def test_a_study_that_is_widened_times_what_was_scored_in_a_group(study, tmp_path):
+    class Grouped(OverlapReranker):
+        def score_pairs(self, pairs):
+            return np.concatenate([self.score(query, [text]) for query, text in pairs])
+
+    def times(timed, **options):
+        made = study(Grouped(), folder=tmp_path, timed=timed, **options)
+        result = made.run()
+        return next(entry for entry in result.settings if entry.setting.depth == 10)
+
+    times(1)
+    assert times(12).rerank.p50 > 0
+    made = TradeoffStudy(
+        topical_dataset().sample(3, seed=1),
+        depths=DEPTHS,
+        rerankers={"overlap": Grouped()},
+        config=study(Grouped()).config,
+        folder=tmp_path,
+        timed=12,
+    )
+    assert all(entry.rerank.p50 >= 0 for entry in made.run().settings)

@@ -110,3 +110,22 @@ def test_many_threads(tmp_path: Path) -> None:
 def test_a_cache_without_room_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="max_bytes"):
         PairCache(max_bytes=10)
+
+
+def test_what_is_on_disk_is_no_more_than_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.sqlite"
+    keys = [pair_key("m", "q", str(n)) for n in range(9)]
+    cache = PairCache(path=path)
+    cache.put(keys, np.array([*range(8), np.nan], dtype=np.float32))
+    cache.close()
+    again = PairCache(path=path, max_bytes=3 * ENTRY_BYTES)
+    assert again.get(keys[5:8]).tolist() == [5, 6, 7]
+    again.close()
+    assert len(PairCache(path=path)) == 3
+
+
+def test_a_file_that_is_no_cache_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no database at all " * 100)
+    for path in (tmp_path / "text", tmp_path / "none" / "pairs.sqlite"):
+        with pytest.raises(InvalidInputError, match="cannot be used as a cache"):
+            PairCache(path=path)

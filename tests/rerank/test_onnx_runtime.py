@@ -223,3 +223,87 @@ def test_reads_exports_of_sentence_transformers(tmp_path: Path) -> None:
 def test_a_sentence_encoder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="BiEncoderReranker"):
         OnnxReranker(joint_graph(tmp_path / "encoder", width=384))
+
+
+def roberta_folder(folder: Path) -> Path:
+    """A tiny cross-encoder of XLM-R's kind with seeded weights, exported to ONNX as they are."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    words = {name: row for row, name in enumerate(["<s>", "<pad>", "</s>", "<unk>"])}
+    words |= {f"w{number}": 4 + number for number in range(60)}
+    made = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>"])
+    made.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    names = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
+    names |= {"pad_token": "<pad>", "unk_token": "<unk>"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made, **names).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.XLMRobertaConfig(
+        vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=66, type_vocab_size=1, num_labels=1, pad_token_id=1, bos_token_id=0,
+        eos_token_id=2, attn_implementation="eager",
+    )  # fmt: skip
+    encoder = transformers.XLMRobertaForSequenceClassification(config).eval().requires_grad_(False)
+    for parameter in encoder.parameters():
+        parameter.mul_(5)
+    encoder.save_pretrained(folder)
+
+    class Logits(torch.nn.Module):
+        def forward(self, ids, mask):
+            return encoder(input_ids=ids, attention_mask=mask).logits
+
+    ids = torch.randint(4, 60, (2, 20))
+    axes = {name: {0: "pairs", 1: "tokens"} for name in ("input_ids", "attention_mask")}
+    torch.onnx.export(
+        Logits(), (ids, torch.ones_like(ids)), str(folder / "model.onnx"), input_names=list(axes),
+        output_names=["logits"], dynamic_axes=axes | {"logits": {0: "pairs"}}, dynamo=False,
+    )  # fmt: skip
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_models_that_part_texts_with_two_tokens_and_pad_with_one_score_as_elsewhere(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
+    pytest.importorskip("onnx")
+    from rerank.cross_encoder import CrossEncoderReranker
+
+    folder = roberta_folder(tmp_path / "roberta")
+    ours, theirs = OnnxReranker(folder), CrossEncoderReranker(folder)
+    rng = np.random.default_rng(0)
+    passages = [" ".join(f"w{n}" for n in rng.integers(0, 60, length)) for length in (5, 6, 30, 41)]
+    np.testing.assert_allclose(
+        ours.score("w1 w2 w3", passages), theirs.score("w1 w2 w3", passages), atol=1e-4
+    )
+    assert ours.window == 64
+    for asked in (3, 20, 90):
+        query = " ".join(f"w{n}" for n in rng.integers(0, 60, asked))
+        assert np.isfinite(ours.score(query, [" ".join(["w7"] * n) for n in (1, 40, 60, 61, 300)])).all()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_another_model_at_the_same_place_is_another_model(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("sentence_transformers")
+    pytest.importorskip("onnx")
+    from safetensors.torch import load_file, save_file
+
+    from rerank.cross_encoder import CrossEncoderReranker
+
+    folder = roberta_folder(tmp_path / "model")
+    first, again = CrossEncoderReranker(folder).fingerprint, CrossEncoderReranker(folder).fingerprint
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.dense.bias"] = weights["classifier.dense.bias"] + torch.ones(32)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert first == again != CrossEncoderReranker(folder).fingerprint
+
+
+def test_halves_of_characters_are_read_as_unknown(reranker: OnnxReranker) -> None:
+    assert reranker.score("red \ud800", ["cat \udfff"]) == reranker.score("red \ufffd", ["cat \ufffd"])
+
+
+def test_threads_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="threads is -1"):
+        OnnxReranker(reranker_folder(tmp_path / "tiny"), threads=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from rerank import OnnxReranker
-from rerank.errors import InvalidInputError
+from rerank.errors import InvalidInputError, ModelError
 from rerank.train.lists import RankingList, read_lists, write_lists
 from rerank.train.negatives import draw_negatives
 from rerank.train.pairs import mine_lists, read_training_pairs
@@ -29,7 +30,7 @@ pytest.importorskip("onnx")
 from rerank.train import losses  # noqa: E402 -- after the check for torch
 from rerank.train.api import train  # noqa: E402
 from rerank.train.export import export, trim_vocabulary  # noqa: E402
-from rerank.train.start import from_reranker, ranges_of, spread_layers  # noqa: E402
+from rerank.train.start import from_reranker, ranges_of, spread_layers, start_from  # noqa: E402
 from rerank.train.trainer import Settings, Trainer, list_ndcg  # noqa: E402
 
 
@@ -324,3 +325,54 @@ def test_mined_negatives_come_from_the_first_stage() -> None:
     assert not any({"right 0", "right 1"} & set(one.passages[1:]) for one in made)
     with pytest.raises(InvalidInputError, match="no order to learn"):
         mine_lists({"q": {"only": 1.0}}, None)
+
+
+def test_a_training_of_other_data_start_or_settings_is_refused(tmp_path: Path) -> None:
+    Trainer(model(), tokenizer(), lists(60), tmp_path, settings()).run(until=6)
+    for other in (
+        Trainer(model(), tokenizer(), lists(60, seed=1), tmp_path, settings()),
+        Trainer(model(seed=1), tokenizer(), lists(60), tmp_path, settings()),
+        Trainer(model(), tokenizer(), lists(60), tmp_path, settings(label_loss="pairwise")),
+    ):
+        with pytest.raises(InvalidInputError, match="holds a training from other data"):
+            other.run()
+
+
+def test_a_checkpoint_that_was_being_replaced_is_gone_on_with(tmp_path: Path) -> None:
+    Trainer(model(), tokenizer(), lists(60), tmp_path, settings()).run(until=6)
+    (tmp_path / "latest").rename(tmp_path / "previous")
+    steps: list[int] = []
+    Trainer(model(), tokenizer(), lists(60), tmp_path, settings()).run(lambda step, _: steps.append(step))
+    assert steps[0] == 7
+
+
+def test_labels_below_0_are_not_relevant() -> None:
+    one = RankingList("q", ("a", "b"), (1.0, -1.0))
+    assert one.labels == (1.0, 0.0)
+    with pytest.raises(InvalidInputError, match="no order to learn"):
+        mine_lists({"q": {"a": 1.0, "b": 1.0}}, None)
+    alike = torch.zeros(1, 2, requires_grad=True)
+    assert float(losses.pairwise(alike, torch.ones(1, 2), torch.ones(1, 2, dtype=torch.bool))) == 0.0
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    long = "word " * 40_000
+    (tmp_path / "long.csv").write_text(f'query,document,label\nq,"{long}",1\nq,other,0\n')
+    grades = read_training_pairs(tmp_path / "long.csv")
+    assert isinstance(grades, dict) and len(grades["q"]) == 2
+    whole = gzip.compress(b'{"query": "q", "document": "d"}\n' * 1000)
+    for name, content in (
+        ("latin.csv", "query,document\nq,caf\xe9\n".encode("latin-1")),
+        ("latin.jsonl", '{"query": "q", "document": "caf\xe9"}\n'.encode("latin-1")),
+        ("cut.jsonl.gz", whole[: len(whole) // 2]),
+        ("plain.jsonl.gz", b'{"query": "q", "document": "d"}\n'),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InvalidInputError, match=f"{name} cannot be read"):
+            read_training_pairs(tmp_path / name)
+
+
+def test_a_start_that_is_not_there_is_a_model_error(tmp_path: Path) -> None:
+    for folder in (tmp_path / "none", tmp_path):
+        with pytest.raises(ModelError, match=r"config\.json is missing or damaged"):
+            start_from(folder)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from model2vec import StaticModel
 from tokenizers import AddedToken, normalizers
 
-from retriever.encoder.tokens import unknown_id, well_formed
+from rerank.well_formed import well_formed
+from retriever.encoder.tokens import unknown_id
 from tests.retriever.encoder.tokenizer_factory import (
     TEXTS,
     byte_level_bpe,

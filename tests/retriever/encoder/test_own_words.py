@@ -53,3 +53,10 @@ def test_what_is_no_word(word):
 def test_rows_of_another_shape():
     with pytest.raises(InvalidInputError, match=r"shape \(1, 48\), not \(1, 3\)"):
         make_encoder().with_vocabulary(["kubernetes"], vectors=np.zeros((1, 3), dtype=np.float32))
+
+
+def test_a_word_that_is_not_in_the_vocabulary_at_all_gets_its_vector():
+    encoder = make_encoder(word_piece(), dimensions=16)
+    vectors = np.eye(1, encoder.dimensions, dtype=np.float32)
+    longer = encoder.with_vocabulary(["\U0001f984"], vectors=vectors)
+    np.testing.assert_allclose(longer.encode("\U0001f984"), vectors[0], atol=1e-6)

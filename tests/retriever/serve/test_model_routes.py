@@ -9,6 +9,8 @@ import numpy as np
 import openai
 import pytest
 
+from tests.factories import OverlapReranker
+
 TEXTS = ["the cat sat on the mat", "stocks fell", "zebra zebra"]
 
 
