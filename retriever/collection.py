@@ -358,7 +358,7 @@ class Collection:
     def _repair_lexical(self, lexical: CollectionLexical, *, anew: bool = False) -> None:
         """Replay what a writer that is gone left undone; one that is at work will do it itself."""
         held = self._writer.held
-        if not self._try_become_writer():
+        if not (held or self._try_become_writer()):
             return
         if anew or lexical.seq < self._seq:
             self.recovered = max(self.recovered, lexical.replay(self._seq, anew=anew))
@@ -481,17 +481,19 @@ class Collection:
             self.follow()
 
     def _take_writing(self, *, wait: float = 0.0) -> bool:
-        """Become the writer while nobody searches; return whether that was possible."""
+        """Become the writer; return whether that was possible."""
         if self._writer.held:
             return True
-        with self._lock.writing():
-            return self._try_become_writer(wait=wait)
+        # Waited for outside the lock: searches go on.
+        with self._writing:
+            if not self._writer.take(wait=wait):
+                return False
+            with self._lock.writing():
+                return self._try_become_writer()
 
-    def _try_become_writer(self, *, wait: float = 0.0) -> bool:
-        """Become the writer; only where nobody searches, for what others wrote is looked at then."""
-        if self._writer.held:
-            return True
-        if not self._writer.take(wait=wait):
+    def _try_become_writer(self) -> bool:
+        """Become the writer where nobody searches; a repair may have given back what was held before."""
+        if not self._writer.take():
             return False
         self._see_others()
         return True

@@ -61,9 +61,10 @@ def index(
 ) -> None:
     """Make files and folders searchable.
 
-    Each file is a document whose id is its path; of tables and BEIR folders, each record is one. Running it
-    again adds what is new, replaces what changed and leaves the rest alone; so an interrupted run goes on
-    where it was stopped.
+    Each file is a document whose id is its path below the folder, or below what several have in common; of
+    tables and BEIR folders, each record is one. Running it again adds what is new, replaces what changed and
+    leaves the rest alone; so an interrupted run goes on where it was stopped. Folders whose files share names
+    belong into one run, which keeps them apart.
     """
     from retriever.cli.console import print_json, say
     from retriever.ingest import ReadReport, count_documents, find_files
