@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
-from urllib.parse import quote, unquote
 
 import numpy as np
 
 from retriever.errors import SourceError
 
-_SPACE = re.compile(r"\s+")
-_QUOTED = re.compile(r"(?:%[0-9A-F]{2})+")
+# White space in ids is written as its symbols, which no other id has: "%20" may be somebody's own.
+_SPACE = re.compile(r"\s")
+_QUOTED = re.compile("␠|␣([0-9a-f]{1,5});")
 
 Qrels = Mapping[str, Mapping[str, int]]
 """Query id to document id to grade; a grade of 0 is a judged document that is not relevant."""
@@ -74,15 +74,16 @@ def write_run(
 
     :param path: the file to write.
     :param run: query id to (document id, score), best first; scores are nudged to fall strictly. White space
-        in ids is written as in URLs (`%20`), for the columns are parted by it.
+        in ids is written as `␠`, for the columns are parted by it.
     :param tag: the run's name, the last column.
     :raises SourceError: if the file cannot be written.
     """
+    last = _spaceless(tag)
     with _writing(Path(path)) as out:
         for query, ranked in run.items():
             scores = strictly_falling([score for _, score in ranked])
             for rank, ((document, _), score) in enumerate(zip(ranked, scores, strict=True), 1):
-                out.write(f"{_spaceless(query)} Q0 {_spaceless(document)} {rank} {score:.9g} {tag}\n")
+                out.write(f"{_spaceless(query)} Q0 {_spaceless(document)} {rank} {score:.9g} {last}\n")
 
 
 def read_run(path: str | Path) -> dict[str, dict[str, float]]:
@@ -120,7 +121,7 @@ def write_qrels(path: str | Path, qrels: Qrels) -> None:
     """Write TREC judgments: ``query 0 document grade``.
 
     :param path: the file to write.
-    :param qrels: grades by query and document; white space in ids is written as in URLs.
+    :param qrels: grades by query and document; white space in ids is written as `␠`.
     :raises SourceError: if the file cannot be written.
     """
     with _writing(Path(path)) as out:
@@ -199,10 +200,9 @@ def _writing(path: Path) -> Iterator[TextIO]:
 
 def _spaceless(name: str) -> str:
     """Return an id as one column can hold it."""
-    return _SPACE.sub(lambda found: quote(found[0]), name)
+    return _SPACE.sub(lambda found: "␠" if found[0] == " " else f"␣{ord(found[0]):x};", name)
 
 
 def _unquoted(found: re.Match[str]) -> str:
-    """Undo `_spaceless`, and nothing else that a foreign id may hold."""
-    plain = unquote(found[0])
-    return plain if plain.isspace() else found[0]
+    """Undo `_spaceless`."""
+    return " " if found[1] is None else chr(int(found[1], 16))

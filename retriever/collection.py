@@ -312,7 +312,7 @@ class Collection:
         """Tune the vector index, and index metadata fields, when the collection has grown enough for that."""
         unindexed = not self._filtered_fields and self.store.count_passages() >= _INDEX_FIELDS_FROM
         with self._writing, ThreadPoolExecutor(1) as beside:
-            # SQLite sorts a column on one thread for seconds, and the vectors leave it one.
+            # SQLite sorts a column on one thread for seconds.
             fields = beside.submit(self.store.index_fields) if unindexed else None
             if self._vectors is not None:
                 with self._lock.writing():
@@ -323,7 +323,7 @@ class Collection:
                 self._filtered_fields = fields.result() or [""]
 
     def compact(self) -> None:
-        """Close the gaps that changes left in the store and the indexes, and give the space back."""
+        """Close the gaps that changes left, and give the space back."""
         self._check_open()
         self._become_writer()
         with self._writing:
@@ -357,14 +357,19 @@ class Collection:
 
     def _repair_lexical(self, lexical: CollectionLexical, *, anew: bool = False) -> None:
         """Replay what a writer that is gone left undone; one that is at work will do it itself."""
-        held = self._writer.held
-        if not (held or self._try_become_writer()):
-            return
-        if anew or lexical.seq < self._seq:
-            self.recovered = max(self.recovered, lexical.replay(self._seq, anew=anew))
-            lexical.commit()
-        if not held:
-            self.stop_writing()
+        if not self._writing.acquire(blocking=False):
+            return  # a writer of this process will do it
+        try:
+            held = self._writer.held
+            if not (held or self._try_become_writer()):
+                return
+            if anew or lexical.seq < self._seq:
+                self.recovered = max(self.recovered, lexical.replay(self._seq, anew=anew))
+                lexical.commit()
+            if not held:
+                self.stop_writing()
+        finally:
+            self._writing.release()
 
     def _repair_strays(self) -> None:
         """Make BM25's index again where a killed writer left passages in it that the store no longer has."""
@@ -474,7 +479,7 @@ class Collection:
             raise ClosedError("the collection is closed; open it again with Retriever.open(path)")
 
     def _become_writer(self) -> None:
-        """Take the collection's lock, which one process holds at a time."""
+        """Take the lock that one process holds at a time."""
         if not self._take_writing(wait=_WAIT_FOR_READERS):
             raise self._writer.refused()
         if self._behind():
@@ -482,10 +487,10 @@ class Collection:
 
     def _take_writing(self, *, wait: float = 0.0) -> bool:
         """Become the writer; return whether that was possible."""
-        if self._writer.held:
-            return True
-        # Waited for outside the lock: searches go on.
+        # Under this lock, because a repair holds the other for a moment, too.
         with self._writing:
+            if self._writer.held:
+                return True
             if not self._writer.take(wait=wait):
                 return False
             with self._lock.writing():
@@ -493,7 +498,7 @@ class Collection:
 
     def _try_become_writer(self) -> bool:
         """Become the writer where nobody searches; a repair may have given back what was held before."""
-        if not self._writer.take():
-            return False
-        self._see_others()
-        return True
+        taken = self._writer.take()
+        if taken:
+            self._see_others()
+        return taken

@@ -61,6 +61,7 @@ class TrainingLoop(ABC, Generic[SettingsT]):
         self.folder, self.settings = folder, settings
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.step = 0
+        self._of = ""  # hash of what it began with, once it is begun
         # On a CPU each worker has one core and its own texts: no thread waits for another after a product.
         self._workers = 1 if self.device.type == "cuda" else min(usable_cores(), workers)
         # Kept: new threads a step would each keep memory of their own.
@@ -99,7 +100,7 @@ class TrainingLoop(ABC, Generic[SettingsT]):
         :return: see `measure`.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._of = self._identity()
+        self._of = self._of or self._identity()
         if has_checkpoint(self.folder):
             self._resume()
             LOG.info("resumed at step %d", self.step)

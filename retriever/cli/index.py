@@ -153,7 +153,7 @@ class _Run:
             )
         except BaseException:
             with suppress(RetrieverError), Retriever.open(self._directory) as retriever:
-                self._sources.note(retriever)
+                self._sources.note(retriever, finished=False)
             raise
         with made as retriever:
             self._sources.note(retriever)
@@ -174,7 +174,7 @@ class _Run:
                 summary = retriever.upsert(documents, progress=self._progress)
             except BaseException:
                 with suppress(RetrieverError):
-                    self._sources.note(retriever)
+                    self._sources.note(retriever, finished=False)
                 raise
             self._sources.note(retriever)
             self.size = len(retriever)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from retriever.errors import SourceError
-from retriever.ingest.discovery import SourceFile, find_files
+from retriever.ingest.discovery import SourceFile, find_files, format_of
 from retriever.ingest.reading import RECORDS, read_files, require_readers
 from retriever.ingest.records import RecordFields
 from retriever.ingest.report import ReadReport
@@ -97,10 +97,11 @@ class NotedFiles:
             else:
                 del self._held[file.id]
 
-    def note(self, retriever: Retriever) -> None:
+    def note(self, retriever: Retriever, *, finished: bool = True) -> None:
         """Remember in a collection which file holds which documents, as far as they were read.
 
-        Also after a run that was stopped: what it wrote is then known to the next sync.
+        :param finished: False after a run that was stopped, which need not have written all that it read: the
+            next sync then knows these documents, and reads their files again.
         """
         known = retriever.collection.store.sources.all()
         fields = {file.id: _fields_of(file, self._fields) for file in self._files}
@@ -108,7 +109,7 @@ class NotedFiles:
         for path, (digest, ids) in self._held.items():
             vanished = set(known[path].ids).difference(ids) if path in known else set()
             # What is no longer in the file is deleted by a sync, which has to read the file again for that.
-            noted = _READING if vanished else digest
+            noted = digest if finished and not vanished else _READING
             read.append(ReadFile(path, noted, [*ids, *sorted(vanished)], fields[path]))
         retriever.collection.note_sources(read)
 
@@ -182,7 +183,7 @@ class _Sync:
     ) -> None:
         self._retriever, self._store = retriever, retriever.collection.store
         self._known, self._given = known, fields
-        alike = {read.fields for read in known.values() if read.fields}
+        alike = {read.fields for path, read in known.items() if format_of(Path(path)) in RECORDS}
         self._usual = alike.pop() if len(alike) == 1 else ""  # of files that are new
         self._skip_unreadable, self._report = skip_unreadable, report
         self._digests: dict[str, str] = {}
@@ -214,6 +215,11 @@ class _Sync:
             self._holders.check(file.id, document)
             self._holders.add(file.id, document.id)
         now = list(dict.fromkeys(document.id for document in documents))
+        if self._digests[file.id] == _READING and not now:
+            # It may not be read now, which says nothing of what it holds.
+            for id in ids:
+                self._holders.add(file.id, id)
+            return
         # Noted first: a run that is stopped here leaves nothing behind that no file accounts for.
         self._retriever.collection.note_sources([ReadFile(file.id, _READING, [*ids, *now], noted)])
         self._written += self._retriever.upsert(documents)

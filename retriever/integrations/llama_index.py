@@ -133,6 +133,7 @@ class StaticEmbedding(BaseEmbedding):
     :param model: 'bundled', a folder, a hub id, or a loaded encoder; None for what `model_name` names.
     :param dimensions: leading dimensions kept; None for all.
     :param fingerprint: of the encoder expected; None takes any.
+    :param source: what the encoder is found by where neither is given; the serialized form has it.
     :param options: those of LlamaIndex's `BaseEmbedding`.
     :raises ModelNotFoundError: if there is no encoder of this name.
     :raises ConfigError: if it is not the one expected.
@@ -140,6 +141,7 @@ class StaticEmbedding(BaseEmbedding):
 
     dimensions: int | None = Field(default=None, description="Width of the vectors.")
     fingerprint: str | None = Field(default=None, description="Of the encoder.")
+    source: str | None = Field(default=None, description="By which the encoder is found again.")
     _encoder: StaticEncoder = PrivateAttr()
 
     def __init__(
@@ -148,10 +150,14 @@ class StaticEmbedding(BaseEmbedding):
         *,
         dimensions: int | None = None,
         fingerprint: str | None = None,
+        source: str | None = None,
         **options: Any,
     ) -> None:
         given = model if isinstance(model, StaticEncoder) else None
-        name = options.pop("model_name", str(model or "bundled") if given is None else _UNNAMED)
+        label = options.pop("model_name", None)
+        if isinstance(model, str | Path):
+            source = str(model)
+        name = source or label or ("bundled" if given is None else _UNNAMED)
         encoder = StaticEncoder.load(_checked(name)) if given is None else given
         if dimensions is not None and dimensions != encoder.dimensions:
             encoder = encoder.truncate(dimensions)
@@ -160,8 +166,8 @@ class StaticEmbedding(BaseEmbedding):
                 f"the embedding was made with the encoder {fingerprint}, but {name!r} is "
                 f"{encoder.fingerprint} now; put the same one there, or embed the documents again"
             )
-        options |= {"dimensions": encoder.dimensions, "fingerprint": encoder.fingerprint}
-        super().__init__(model_name=name, **options)
+        options |= {"dimensions": encoder.dimensions, "fingerprint": encoder.fingerprint, "source": name}
+        super().__init__(model_name=label or name, **options)
         self._encoder = encoder
 
     @classmethod
@@ -211,7 +217,8 @@ class RerankPostprocessor(BaseNodePostprocessor):
         **options: Any,
     ) -> None:
         given = None if isinstance(model, str | Path) else model
-        name = model_name or (str(model or "bundled") if given is None else _UNNAMED)
+        named = str(model) if isinstance(model, str | Path) else model_name
+        name = named or ("bundled" if given is None else _UNNAMED)
         options |= {"top_n": top_n, "model_name": name}
         super().__init__(**options)
         self._reranker = load_named_reranker(_checked(name)) if given is None else given

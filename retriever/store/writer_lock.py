@@ -34,7 +34,10 @@ class WriterLock:
 
         :param wait: seconds that the other process is given to let go of it.
         """
-        with self._taking:
+        # Who has no time does not wait for a thread that waits for another process either.
+        if not self._taking.acquire(blocking=wait > 0):
+            return False
+        try:
             if self._path is None or self._lock is not None:
                 return True
             lock = FileLock(self._path / _LOCK, thread_local=False)
@@ -45,6 +48,8 @@ class WriterLock:
             break_seal(self._path)
             self._lock = lock
             return True
+        finally:
+            self._taking.release()
 
     def refused(self) -> CollectionLockedError:
         """Return the error of who needs the lock and cannot have it."""

@@ -96,6 +96,13 @@ def test_a_training_may_be_stopped_and_gone_on_with(tmp_path: Path) -> None:
     assert steps == [8, 9, 10, 11, 12]
 
 
+def test_one_trainer_may_be_run_again(tmp_path: Path) -> None:
+    trainer = Trainer(model(), tokenizer(), lists(60), tmp_path, settings())
+    trainer.run(until=7)
+    trainer.run()
+    assert trainer.step == 12
+
+
 def test_trains_and_exports_a_folder_that_loads(tmp_path: Path) -> None:
     start = reranker_folder(tmp_path / "start")
     done = train(lists(40), start=start, out=tmp_path / "mine", settings=settings(steps=4, measure_every=2))

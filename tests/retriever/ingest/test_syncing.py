@@ -157,7 +157,7 @@ def test_a_file_that_may_not_be_read_is_left_out_like_any_other(make, folder, mo
     with pytest.raises(SourceError, match="cannot be read .Permission denied"):
         sync(retriever, [folder])
     summary = sync(retriever, [folder], skip_unreadable=True, report=report)
-    assert summary.read == 3 and "b1" in retriever and "cat.md" not in retriever
+    assert summary.read == 1 and "b1" in retriever and "cat.md" not in retriever
     assert report.skipped["not readable"] == 2
 
 
@@ -171,3 +171,43 @@ def test_a_sync_that_stops_after_its_first_note_leaves_an_intact_collection(
         sync(opened, [folder])
     opened.close()
     assert len(reopen(folder.parent / "collection")) == len(CORPUS)
+
+
+def test_what_a_stopped_run_may_not_have_written_is_read_again(make, folder):
+    retriever = make(path=True)
+    sync(retriever, [folder])
+    (folder / "cat.md").write_text("# Cat\n\nThe whale sings.")
+    noted = NotedFiles(find_files([folder]))
+    list(noted.read())  # and nothing of it is written
+    noted.note(retriever, finished=False)
+    assert sync(retriever, [folder]).updated == 1
+    assert "whale" in retriever.get("cat.md").text
+
+
+def test_what_a_file_holds_stays_while_it_may_not_be_read(make, folder, monkeypatch):
+    retriever = make(path=True)
+    sync(retriever, [folder])
+    read = Path.read_bytes
+
+    def forbidden(path):
+        if path.name == "cat.md":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr("retriever.ingest.syncing.file_digest", forbidden)
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    assert sync(retriever, [folder], skip_unreadable=True).deleted == 0
+    assert "cat.md" in retriever
+
+
+def test_new_files_are_read_as_all_others_were(make, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "body": "cat"}\n')
+    (tmp_path / "b.jsonl").write_text('{"id": "b", "text": "dog"}\n')
+    retriever = make(path=True)
+    for name, fields in (("a.jsonl", RecordFields(text="body")), ("b.jsonl", None)):
+        noted = NotedFiles(find_files([tmp_path / name]), fields=fields)
+        retriever.upsert(noted.read())
+        noted.note(retriever)
+    (tmp_path / "c.jsonl").write_text('{"id": "c", "text": "zebra"}\n')
+    sync(retriever, [tmp_path / name for name in ("a.jsonl", "b.jsonl", "c.jsonl")])
+    assert [retriever.get(id).text for id in "abc"] == ["cat", "dog", "zebra"]

@@ -215,3 +215,11 @@ def test_a_reranker_comes_back_by_its_name(monkeypatch):
     monkeypatch.setattr("retriever.integrations.llama_index.load_named_reranker", load)
     again = RerankPostprocessor.from_dict(RerankPostprocessor("some/model", top_n=7).to_dict())
     assert asked == ["some/model", "some/model"] and again.top_n == 7
+
+
+def test_a_label_is_no_model(tmp_path):
+    tiny_encoder().save(tmp_path / "encoder")
+    embedding = StaticEmbedding(tmp_path / "encoder", model_name="notes")
+    assert embedding.model_name == "notes"
+    again = StaticEmbedding.from_dict(embedding.to_dict())
+    assert (again.model_name, again.fingerprint) == ("notes", embedding.fingerprint)
