@@ -52,6 +52,12 @@ def check_count(name: str, value: object) -> None:
         raise InvalidInputError(f"{name} is {value}; it must be at least 1")
 
 
+def check_depth(depth: object) -> None:
+    """Refuse what is neither "auto" nor a whole number from 1."""
+    if depth != "auto":
+        check_count("depth", depth)
+
+
 def check_number(name: str, value: object, wanted: str, fits: Callable[[float], bool]) -> None:
     """Refuse what is no number or out of range; None is fine."""
     if value is None:

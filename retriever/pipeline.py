@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from rerank.budget import CostModel
 from rerank.protocol import Reranker
-from retriever.arguments import check_count, check_number, check_query, checked_queries, findable_ids
+from retriever.arguments import (
+    check_count,
+    check_depth,
+    check_number,
+    check_query,
+    checked_queries,
+    findable_ids,
+)
 from retriever.collection import Collection, Progress
 from retriever.collection_folder import check_encoder
 from retriever.collection_info import CollectionInfo
@@ -282,8 +289,7 @@ class Retriever:
         depth = self.config.depth if depth is None else depth
         budget_ms = self.config.budget_ms if budget_ms is None else budget_ms
         check_count("k", k)
-        if depth != "auto":
-            check_count("depth", depth)
+        check_depth(depth)
         check_number("budget_ms", budget_ms, "milliseconds above 0", lambda value: value > 0)
         check_number("min_probability", min_probability, "0 to 1", lambda value: 0 <= value <= 1)
         started = time.perf_counter()

@@ -164,20 +164,24 @@ class TwoStageRetriever:
 class _Encoder:
     """A static encoder that is loaded at warm-up and written down by its name."""
 
-    def __init__(self, model: str | Path | StaticEncoder, name: str | None, fingerprint: str | None) -> None:
-        self._loaded = model if isinstance(model, StaticEncoder) else None
+    def __init__(
+        self,
+        model: str | Path | StaticEncoder,
+        dimensions: int | None,
+        name: str | None,
+        fingerprint: str | None,
+    ) -> None:
+        self._wanted = dimensions
+        self._loaded = self._narrowed(model) if isinstance(model, StaticEncoder) else None
         self._name = name if isinstance(model, StaticEncoder) else str(model)
         self._fingerprint = self._loaded.fingerprint if self._loaded else fingerprint
-        self._dimensions = self._loaded.dimensions if self._loaded else None
 
-    def load(self, dimensions: int | None) -> StaticEncoder:
+    def load(self) -> StaticEncoder:
         """Return the encoder; refuse another one than was written down."""
         if self._loaded is None:
             if self._name is None:
                 raise InvalidInputError("the embedder has neither an encoder nor its name")
-            found = StaticEncoder.load(self._name)
-            if dimensions is not None and dimensions < found.dimensions:
-                found = found.truncate(dimensions)
+            found = self._narrowed(StaticEncoder.load(self._name))
             if self._fingerprint not in (None, found.fingerprint):
                 raise ConfigError(
                     f"the encoder {self._name!r} is not the one this pipeline was saved with; embed the "
@@ -186,15 +190,21 @@ class _Encoder:
             self._loaded = found
         return self._loaded
 
-    def described(self, dimensions: int | None) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
         """Return what finds the encoder again."""
         if self._name is None:
             raise InvalidInputError(
                 "an encoder given as an object has no name to be written down by; save it with "
                 "encoder.save(folder) and build the component from the folder"
             )
-        width = dimensions if self._loaded is None else self._loaded.dimensions
+        width = self._wanted if self._loaded is None else self._loaded.dimensions
         return {"model": self._name, "dimensions": width, "fingerprint": self._fingerprint}
+
+    def _narrowed(self, encoder: StaticEncoder) -> StaticEncoder:
+        """Return the encoder with as many dimensions as are wanted."""
+        if self._wanted in (None, encoder.dimensions):
+            return encoder
+        return encoder.truncate(self._wanted)
 
 
 @component
@@ -214,12 +224,11 @@ class StaticTextEmbedder:
         name: str | None = None,
         fingerprint: str | None = None,
     ) -> None:
-        self.dimensions = dimensions
-        self._encoder = _Encoder(model, name, fingerprint)
+        self._encoder = _Encoder(model, dimensions, name, fingerprint)
 
     def warm_up(self) -> None:
         """Load an encoder that was given by name."""
-        self._encoder.load(self.dimensions)
+        self._encoder.load()
 
     @component.output_types(embedding=list[float])
     def run(self, text: str) -> dict[str, list[float]]:
@@ -228,14 +237,14 @@ class StaticTextEmbedder:
         :param text: a query.
         :return: `embedding`, plain floats.
         """
-        return {"embedding": self._encoder.load(self.dimensions).encode(text).tolist()}
+        return {"embedding": self._encoder.load().encode(text).tolist()}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the component as plain values.
 
         :raises InvalidInputError: if the encoder has no name.
         """
-        return default_to_dict(self, **self._encoder.described(self.dimensions))
+        return default_to_dict(self, **self._encoder.described())
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> StaticTextEmbedder:
@@ -264,14 +273,13 @@ class StaticDocumentEmbedder:
         name: str | None = None,
         fingerprint: str | None = None,
     ) -> None:
-        self.dimensions = dimensions
         self.meta_fields_to_embed = meta_fields_to_embed or []
         self.embedding_separator = embedding_separator
-        self._encoder = _Encoder(model, name, fingerprint)
+        self._encoder = _Encoder(model, dimensions, name, fingerprint)
 
     def warm_up(self) -> None:
         """Load an encoder that was given by name."""
-        self._encoder.load(self.dimensions)
+        self._encoder.load()
 
     @component.output_types(documents=list[Document])
     def run(self, documents: list[Document]) -> dict[str, list[Document]]:
@@ -280,7 +288,7 @@ class StaticDocumentEmbedder:
         :param documents: n documents with content.
         :return: `documents`, copies with an `embedding`.
         """
-        vectors = self._encoder.load(self.dimensions).encode([self._text(one) for one in documents]).tolist()
+        vectors = self._encoder.load().encode([self._text(one) for one in documents]).tolist()
         return {
             "documents": [replace(one, embedding=row) for one, row in zip(documents, vectors, strict=True)]
         }
@@ -292,7 +300,7 @@ class StaticDocumentEmbedder:
         """
         return default_to_dict(
             self,
-            **self._encoder.described(self.dimensions),
+            **self._encoder.described(),
             meta_fields_to_embed=self.meta_fields_to_embed,
             embedding_separator=self.embedding_separator,
         )

@@ -25,6 +25,7 @@ from rerank.protocol import Reranker
 from retriever.encoder import StaticEncoder
 from retriever.integrations.reranking import best_first, reranker_of
 from retriever.integrations.result_fields import Content, fields, text_and_span
+from retriever.integrations.search_options import check_search
 from retriever.loading import load_named_reranker
 from retriever.pipeline import Retriever
 from retriever.types import Depth, SearchResult
@@ -45,12 +46,19 @@ class TwoStageRetriever(BaseRetriever):
     :param content: `page_content` is the best 'passage' or the whole 'document'.
     """
 
+    # Else a misspelt filter would be dropped, and everything found.
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
     retriever: Retriever
     k: int = Field(default=10, ge=1)
     depth: Depth | None = None
     filter: dict[str, Any] | None = None
     rerank: bool = True
     content: Content = "passage"
+
+    def model_post_init(self, context: Any) -> None:
+        """Refuse a filter or a depth that no search could have."""
+        check_search(self.filter, self.depth)
 
     @property
     def embeddings(self) -> StaticEmbeddings:
@@ -94,6 +102,26 @@ class TwoStageRetriever(BaseRetriever):
         return [_to_langchain(result, self.content) for result in results]
 
 
+class FoundDocument(Document):
+    """A document found; the same one found by another query equals it, though its scores differ.
+
+    That is what LangChain's multi-query retriever tells duplicates by.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, FoundDocument):
+            return (self.id, self.page_content) == (other.id, other.page_content)
+        return super().__eq__(other)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.page_content))
+
+    @classmethod
+    def lc_id(cls) -> list[str]:
+        """Return the name LangChain serializes by: that of its own document."""
+        return Document.lc_id()
+
+
 class StaticEmbeddings(Embeddings):
     """The static encoder as LangChain embeddings; vectors have length 1.
 
@@ -130,7 +158,7 @@ class RerankCompressor(BaseDocumentCompressor):
     :param top_n: at most this many documents.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     # Any: pydantic would ask the protocol for isinstance, which a string could never pass.
     model: Any = "bundled"
@@ -163,4 +191,4 @@ class RerankCompressor(BaseDocumentCompressor):
 def _to_langchain(result: SearchResult, content: Content) -> Document:
     text, (start, _) = text_and_span(result, content)
     metadata = {**fields(result), "start_index": start, "relevance_score": result.score}
-    return Document(id=result.id, page_content=text, metadata=metadata)
+    return FoundDocument(id=result.id, page_content=text, metadata=metadata)

@@ -33,6 +33,7 @@ from retriever.errors import ConfigError, InvalidInputError
 from retriever.integrations.llama_index_filters import to_filter
 from retriever.integrations.reranking import best_first, reranker_of
 from retriever.integrations.result_fields import checked_content, fields, text_and_span
+from retriever.integrations.search_options import check_search
 from retriever.loading import load_named_reranker
 from retriever.pipeline import Retriever
 from retriever.types import Depth, Filter, SearchResult
@@ -56,7 +57,7 @@ class TwoStageRetriever(BaseRetriever):
     :param rerank: False leaves the order of the first stage.
     :param content: a node's text is the best 'passage' or the whole 'document'.
     :param callback_manager: LlamaIndex's callbacks.
-    :raises FilterError: if the filters use an operator that the store does not have.
+    :raises FilterError: if the filters are malformed, or use an operator that the store does not have.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class TwoStageRetriever(BaseRetriever):
         self.similarity_top_k = similarity_top_k
         self.depth = depth
         self.filters = to_filter(filters) if isinstance(filters, MetadataFilters) else filters
+        check_search(self.filters, depth)
         self.rerank = rerank
         self.content = checked_content(content)
 
@@ -113,7 +115,7 @@ class TwoStageRetriever(BaseRetriever):
 
     def _node(self, result: SearchResult) -> TextNode:
         text, (start, end) = text_and_span(result, self.content)
-        return TextNode(
+        return FoundNode(  # type: ignore[call-arg]
             id_=result.id,
             text=text,
             metadata=fields(result),
@@ -123,6 +125,19 @@ class TwoStageRetriever(BaseRetriever):
             end_char_idx=end,
             relationships={NodeRelationship.SOURCE: RelatedNodeInfo(node_id=result.id)},
         )
+
+
+class FoundNode(TextNode):
+    """A node found; found by another query it has the same hash, though its scores differ.
+
+    That is what LlamaIndex's fusion tells nodes by.
+    """
+
+    @property
+    def hash(self) -> str:
+        """Return the hash of the text and of the metadata that are the document's own."""
+        own = {key: value for key, value in self.metadata.items() if key not in _HIDDEN}
+        return TextNode(id_=self.id_, text=self.text, metadata=own).hash
 
 
 class StaticEmbedding(BaseEmbedding):

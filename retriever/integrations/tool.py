@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from retriever.errors import InvalidInputError, RetrieverError
 from retriever.integrations.citations import MIN_BUDGET, cite, token_counter
+from retriever.integrations.search_options import check_search
 from retriever.pipeline import Retriever
 from retriever.types import Depth, Filter
 
@@ -42,6 +43,7 @@ class RetrieverTool:
     :param filter: a filter on every search, beside the model's own.
     :param rerank: False leaves the order of the first stage.
     :raises InvalidInputError: if the name has other characters, or a number is out of range.
+    :raises FilterError: if the filter is malformed.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class RetrieverTool:
             raise InvalidInputError(f"k is {k}; give 1 to {MAX_K}")
         if max_tokens < MIN_BUDGET:
             raise InvalidInputError(f"max_tokens is {max_tokens}; give at least {MIN_BUDGET}")
+        check_search(filter, depth)
         self.name = name
         self.description = description
         self._retriever = retriever
@@ -139,11 +142,14 @@ class RetrieverTool:
 
     @property
     def function(self) -> Callable[..., str]:
-        """The tool as a plain function with types and a docstring, for frameworks that read those."""
+        """The tool as a plain function with types and a docstring, for frameworks that read those.
+
+        As with `run`, what the model did wrong is told to the model: an error would end the agent.
+        """
         tool = self
 
         def search(query: str, k: int = self._k, filter: dict[str, Any] | None = None) -> str:
-            return tool(query, k, filter)
+            return tool.run({"query": query, "k": k, "filter": filter})
 
         # Spelt out: frameworks read the annotations, and some cannot look names up.
         search.__annotations__ = {"query": str, "k": int, "filter": dict[str, Any] | None, "return": str}

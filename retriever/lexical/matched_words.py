@@ -49,10 +49,13 @@ def excerpt(query: str, text: str, length: int) -> str:
     ]
     hits = [hit for hit in hits if hit[2]]
     best, most = 0, _covered(hits, 0, length)
+    room = length - len(_LEFT_OUT)
+    # To begin later than this would show fewer words and nothing more.
+    latest = plain.find(" ", max(0, len(plain) - room - 1)) + 1 or len(plain)
     for start, _, _ in hits:
         # A few words before the first that matched say what it is about.
-        begin = plain.rfind(" ", 0, max(0, start - length // 4)) + 1
-        found = _covered(hits, begin, begin + length - len(_LEFT_OUT))
+        begin = min(latest, plain.rfind(" ", 0, max(0, start - length // 4)) + 1)
+        found = _covered(hits, begin, begin + room)
         if found > most:
             best, most = begin, found
     return plain[:length] if best == 0 else (_LEFT_OUT + plain[best:])[:length]

@@ -143,6 +143,17 @@ def test_embedder_keeps_its_width(tmp_path):
     assert StaticTextEmbedder.from_dict(embedder.to_dict()).run("cat")["embedding"] == vector
 
 
+def test_a_loaded_encoder_is_narrowed_too(tmp_path):
+    encoder = tiny_encoder()
+    embedder = StaticTextEmbedder(encoder, dimensions=8, name=str(tmp_path / "encoder"))
+    vector = embedder.run("cat")["embedding"]
+    assert vector == encoder.truncate(8).encode("cat").tolist()
+    encoder.save(tmp_path / "encoder")
+    assert StaticTextEmbedder.from_dict(embedder.to_dict()).run("cat")["embedding"] == vector
+    with pytest.raises(InvalidInputError, match="9999"):
+        StaticTextEmbedder(encoder, dimensions=9999)
+
+
 def test_another_encoder_than_was_saved_is_refused(tmp_path):
     tiny_encoder().save(tmp_path / "encoder")
     embedder = StaticTextEmbedder(str(tmp_path / "encoder"))

@@ -3,6 +3,7 @@ import json
 
 import pytest
 from langchain_core.documents import Document
+from langchain_core.load import dumps, loads
 from langchain_core.runnables import RunnableLambda
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests, RetrieversIntegrationTests
 from langchain_tests.unit_tests import EmbeddingsUnitTests
@@ -151,3 +152,34 @@ def test_no_reranker_no_compressor():
     retriever = Retriever.from_corpus(CORPUS, encoder=tiny_encoder(), config=RetrieverConfig(reranker=None))
     with pytest.raises(ConfigError, match="no reranker"):
         _ = retriever.as_langchain().compressor
+
+
+def test_the_same_document_of_two_queries_is_one(make):
+    langchain = make().as_langchain(k=3)
+    one, other = langchain.invoke(QUERY), langchain.invoke("storm")
+    assert {document.id for document in one} & {document.id for document in other}
+    together = [document for i, document in enumerate([*one, *other]) if document not in [*one, *other][:i]]
+    assert sorted(document.id for document in together) == sorted(
+        {document.id for document in (*one, *other)}
+    )
+    assert one[0] != Document(id=one[0].id, page_content="other text")
+
+
+@pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
+def test_found_documents_serialize_as_langchains_own(make):
+    (found,) = make().as_langchain(k=1).invoke(QUERY)
+    again = loads(dumps(found), allowed_objects="core")
+    assert (type(again), again.id, again.metadata) == (Document, found.id, found.metadata)
+
+
+@pytest.mark.parametrize("option", ["filters", "search_kwargs", "top_k"])
+def test_unknown_options_are_refused(make, option):
+    with pytest.raises(ValidationError, match=option):
+        make().as_langchain(**{option: {"lang": "en"}})
+
+
+def test_impossible_options_are_refused_at_once(make):
+    with pytest.raises(ValidationError, match="equals"):
+        make().as_langchain(filter={"lang": {"equals": "en"}})
+    with pytest.raises(ValidationError, match="depth"):
+        make().as_langchain(depth=-1)

@@ -223,3 +223,24 @@ def test_a_label_is_no_model(tmp_path):
     assert embedding.model_name == "notes"
     again = StaticEmbedding.from_dict(embedding.to_dict())
     assert (again.model_name, again.fingerprint) == ("notes", embedding.fingerprint)
+
+
+def test_the_same_passage_of_two_queries_is_fused(make):
+    retriever = make()
+    llama = retriever.as_llama_index(similarity_top_k=2)
+    one, other = (
+        {found.node.node_id: found.node for found in llama.retrieve(query)} for query in (QUERY, "the cat")
+    )
+    shared = one.keys() & other.keys()
+    assert shared
+    for name in shared:
+        assert one[name].metadata["retrieval"] != other[name].metadata["retrieval"]
+        assert one[name].hash == other[name].hash
+    assert len({node.hash for node in one.values()}) == len(one)
+
+
+def test_impossible_options_are_refused_at_once(make):
+    with pytest.raises(FilterError, match="equals"):
+        make().as_llama_index(filters={"lang": {"equals": "en"}})
+    with pytest.raises(InvalidInputError, match="depth"):
+        make().as_llama_index(depth=0)

@@ -111,3 +111,20 @@ def test_pydantic_ai_takes_the_function(make):
     answer = agent.run_sync(QUERY).output
     assert "handbook" in answer
     assert CORPUS[0]["text"] in answer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [({"query": "cat", "k": 100}, "k:"), ({"query": "cat", "filter": {"year": {"$gte": 1}}}, "gte")],
+)
+def test_the_function_tells_the_model_what_it_did_wrong(make, arguments, told):
+    answer = make().as_tool().function(**arguments)
+    assert answer.startswith("error:")
+    assert told in answer
+
+
+def test_impossible_options_are_refused_at_once(make):
+    with pytest.raises(FilterError, match="equals"):
+        make().as_tool(filter={"lang": {"equals": "en"}})
+    with pytest.raises(InvalidInputError, match="depth"):
+        make().as_tool(depth=-1)

@@ -26,6 +26,9 @@ def test_an_excerpt_holds_the_answer_and_says_what_was_left_out():
     assert "Guests may stay" in shown and shown.startswith("… ") and len(shown) <= 40
     assert excerpt("quiet hours", text, 60).startswith("House rules. Quiet hours")
     assert excerpt("zebra", text, 12) == "House rules."
+    assert (
+        excerpt("who feeds the cat", "Rules for guests. Anna feeds the cat.", 24) == "… Anna feeds the cat."
+    )
 
 
 @given(st.text(max_size=60), st.text(max_size=200), st.integers(4, 80))
