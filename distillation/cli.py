@@ -12,6 +12,7 @@ import typer
 from retriever.config import BUNDLED
 
 if TYPE_CHECKING:
+    from retriever.encoder import StaticEncoder
     from retriever.types import Document
 
 _Out = Annotated[
@@ -119,10 +120,11 @@ def adapt(
     learnt_from = (
         teacher if teacher else None if reranker == "none" else load_named_reranker(reranker or BUNDLED)
     )
-    documents, start = _documents(directory)
+    given = StaticEncoder.load(encoder) if encoder else None
+    documents, start = _documents(directory, given)
     with stages() as progress:
         result = distillation.adapt(
-            StaticEncoder.load(encoder or start), documents, teacher=learnt_from, progress=progress
+            given or StaticEncoder.load(start), documents, teacher=learnt_from, progress=progress
         )
     if result.changes:
         result.encoder.save(out)
@@ -142,14 +144,23 @@ def adapt(
         )
 
 
-def _documents(directory: Path) -> tuple[Iterable[Document], str | None]:
-    """Return the documents of a collection with its encoder, or those of a source."""
-    from retriever.errors import CollectionNotFoundError
+def _documents(directory: Path, given: StaticEncoder | None) -> tuple[Iterable[Document], str | None]:
+    """Return the documents of a collection with its encoder, or those of a source.
+
+    A collection whose own encoder is not at hand opens with the one given, if that is the same.
+    """
+    from retriever.errors import CollectionNotFoundError, ConfigError, ModelError
     from retriever.ingest import read_sources
     from retriever.pipeline import Retriever
 
     try:
-        with Retriever.open(directory) as retriever:
+        try:
+            retriever = Retriever.open(directory)
+        except (ConfigError, ModelError):
+            if given is None:
+                raise
+            retriever = Retriever.open(directory, encoder=given)
+        with retriever:
             return list(retriever), retriever.config.encoder
     except CollectionNotFoundError:
         return read_sources([directory]), None
@@ -175,13 +186,13 @@ def _lines(path: Path) -> list[str]:
 
 def _check_out(out: Path) -> None:
     """Raise where an encoder would be written over or among something else, before anything is done."""
-    from retriever.errors import InvalidInputError
+    from rerank.output_folder import check_output_folder, config_says
 
-    if out.exists() and not out.is_dir():
-        raise InvalidInputError(f"--out {out} is a file; name a folder for the encoder")
-    ours = (out / "model.safetensors").is_file() and not (out / "collection.json").exists()
-    if out.is_dir() and any(out.iterdir()) and not ours:
-        raise InvalidInputError(f"--out {out} is a folder with other files in it; name a new one")
+    def is_encoder(folder: Path) -> bool:
+        # A teacher's folder has model.safetensors, too.
+        return config_says(folder, "model_type", "model2vec") and not (folder / "collection.json").exists()
+
+    check_output_folder(out, replaceable=is_encoder)
 
 
 def _require_torch() -> None:

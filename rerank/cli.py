@@ -64,10 +64,11 @@ def rerank_train(
     from rich.console import Console
 
     from rerank.train import mine_lists, read_training_pairs
-    from rerank.train.api import shorten, train
+    from rerank.train.api import check_output, shorten, train
     from rerank.train.student import StudentSettings
     from rerank.train.trainer import Settings
 
+    check_output(out)
     read = read_training_pairs(pairs)
     if isinstance(read, dict):
         lists = mine_lists(

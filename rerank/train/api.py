@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from rerank.calibration import Calibration
 from rerank.errors import InvalidInputError
+from rerank.folder import LATE_CROSSING
+from rerank.output_folder import check_output_folder, config_says
 from rerank.train.batches import Collator
 from rerank.train.checkpoint import has_checkpoint
 from rerank.train.export import Parity, export
@@ -19,6 +24,7 @@ from rerank.train.student import StudentSettings, StudentTrainer
 from rerank.train.trainer import Settings, Trainer
 
 WINDOW = 256
+LEAST_HELD_OUT = 10  # lists; of fewer a calibration would say what chance says
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,8 @@ def train(
     """Train a reranker and export it.
 
     Checkpoints are kept in `out`/training; the same call takes an interrupted training up where it was.
+    The share in the blend and the rule of `depth="auto"` are those of the reranker it started from; the
+    calibration is fitted on the lists held out, so a probability is that of lists such as those.
 
     :param lists: what is learnt from; some are held out and measured on.
     :param start: folder of a reranker of this project (its 8-bit weights are read back) or of an encoder.
@@ -55,19 +63,20 @@ def train(
     :param settings: how; None suits some thousand lists.
     :param progress: called after each step with its number and loss.
     :return: figures before and after.
-    :raises InvalidInputError: if there are no lists.
+    :raises InvalidInputError: if there are no lists, or `out` holds something else.
     :raises ModelError: if `start` is neither, or the export does not score as the model does.
     """
-    _check(lists)
     folder = Path(out)
+    _check(lists, folder)
     chosen = settings or Settings()
     torch.manual_seed(chosen.seed)
     model, tokenizer = start_from(Path(start))
     trainer = Trainer(model, tokenizer, lists, folder / "training", chosen)
     before = {} if has_checkpoint(folder / "training") else trainer.measure()
     after = trainer.run(progress)
+    fitted = _carried(Path(start)) | _calibration(trainer)
     trained = trainer.averaged().cpu()
-    notes = {"window": _window(trained), "num_labels": 1, "training": asdict(chosen)}
+    notes = {"window": _window(trained), "num_labels": 1, **fitted, "training": asdict(chosen)}
     parity = export(trained, tokenizer, list(lists), folder, settings=notes)
     return Trained(folder, before, after, parity)
 
@@ -92,11 +101,11 @@ def shorten(
     :param settings: how; None takes half an hour on two cores.
     :param progress: called after each step with its number and loss.
     :return: see `rerank.train.student.StudentTrainer.measure`.
-    :raises InvalidInputError: if there are too few texts, or not so many layers.
+    :raises InvalidInputError: if there are too few texts, not so many layers, or `out` holds something else.
     :raises ModelError: if `start` is neither, or the export does not score as the model does.
     """
-    _check(lists)
     folder = Path(out)
+    _check(lists, folder)
     teacher, tokenizer = start_from(Path(start))
     kept = spread_layers(teacher.shape.layers, layers)
     tokenizer.no_padding()
@@ -117,7 +126,39 @@ def _window(model: CrossEncoderModel) -> int:
     return min(WINDOW, model.shape.positions)
 
 
-def _check(lists: Sequence[RankingList]) -> None:
-    """Refuse to train on nothing."""
+def check_output(folder: Path) -> None:
+    """Refuse to write over anything but a reranker of this project, or a training that was interrupted.
+
+    :raises InvalidInputError: if the folder holds anything else, or cannot be written to.
+    """
+
+    def is_reranker(folder: Path) -> bool:
+        begun = all(path.name in ("training", "shorter") for path in folder.iterdir())
+        return begun or config_says(folder, "format", LATE_CROSSING)
+
+    check_output_folder(folder, replaceable=is_reranker)
+
+
+def _check(lists: Sequence[RankingList], out: Path) -> None:
+    """Refuse to train on nothing, or for nothing."""
     if not lists:
         raise InvalidInputError("there is no ranking list to train on; give at least one")
+    check_output(out)
+
+
+def _carried(start: Path) -> dict[str, Any]:
+    """Return what was fitted for the start: its share in the blend, and when to stop."""
+    if not config_says(start, "format", LATE_CROSSING):
+        return {}
+    config = json.loads((start / "config.json").read_text(encoding="utf-8"))
+    return {key: config[key] for key in ("recommended_weight", "stopping_tolerance") if key in config}
+
+
+def _calibration(trainer: Trainer) -> dict[str, Any]:
+    """Fit logits to relevance on the lists held out; nothing where those are too few."""
+    if len(trainer.dev) < LEAST_HELD_OUT:
+        return {}
+    logits, relevant = trainer.held_out_scores()
+    if not 0 < relevant.sum() < len(relevant):
+        return {}
+    return {"calibration": Calibration.fit(logits, relevant).to_dict()}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -21,6 +22,8 @@ from rerank.train.lists import RankingList
 from rerank.train.loop import TrainingLoop, learning_rate_share
 from rerank.train.model import CrossEncoderModel, Reading
 from rerank.train.readings import Readings
+
+FloatArray = NDArray[np.float32]
 
 SORTED_STEPS = 16  # steps' worth of lists that are sorted by length together
 
@@ -131,19 +134,30 @@ class Trainer(TrainingLoop[Settings]):
 
     def measure(self) -> dict[str, float]:
         """Measure nDCG@10 on the held-out lists with the averaged weights, by kind."""
+        gained: dict[str, list[float]] = defaultdict(list)
+        for one, logits in zip(self.dev, self._held_out_logits(), strict=True):
+            gained[one.kind].append(list_ndcg(logits, one.labels))
+        every = [value for values in gained.values() for value in values]
+        by_kind = {kind: float(np.mean(values)) for kind, values in sorted(gained.items())}
+        return {"all": float(np.mean(every)) if every else 0.0, **by_kind}
+
+    def held_out_scores(self) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Return the averaged weights' logits of all passages held out, and which of those are relevant."""
+        relevant = np.concatenate([np.asarray(one.labels) > 0 for one in self.dev])
+        return np.concatenate(self._held_out_logits()), relevant
+
+    def _held_out_logits(self) -> list[FloatArray]:
+        """Score the lists held out with the averaged weights."""
         kept = {name: p.detach().clone() for name, p in self._trained.items()}
         self._load(self._average)
-        gained: dict[str, list[float]] = defaultdict(list)
+        found: list[FloatArray] = []
         with torch.no_grad():
             for start in range(0, len(self.dev), self.settings.lists):
                 some = self.dev[start : start + self.settings.lists]
                 logits = torch.stack(self._logits(self.collate(some))).sum(0).cpu().numpy()
-                for one, row in zip(some, logits, strict=True):
-                    gained[one.kind].append(list_ndcg(row[: len(one.labels)], one.labels))
+                found += [row[: len(one.labels)] for one, row in zip(some, logits, strict=True)]
         self._load(kept)
-        every = [value for values in gained.values() for value in values]
-        by_kind = {kind: float(np.mean(values)) for kind, values in sorted(gained.items())}
-        return {"all": float(np.mean(every)) if every else 0.0, **by_kind}
+        return found
 
     def averaged(self) -> CrossEncoderModel:
         """Return the model with the averaged weights in it; training cannot go on from it."""

@@ -7,8 +7,9 @@ from distillation.adaptation import adapt
 from distillation.held_back import hold_back, own_pairs
 from distillation.tables import token_rows, with_rows
 from distillation.teacher import Teacher
+from retriever import Retriever
 from retriever.encoder import StaticEncoder
-from retriever.errors import InvalidInputError
+from retriever.errors import ConfigError, InvalidInputError
 from retriever.types import Document
 from tests.distillation.factories import WORDS, encoder, teacher_folder
 
@@ -206,6 +207,24 @@ def test_what_stands_at_out_is_kept(tmp_path, command):
         result = command("adapt", tmp_path / "none", "--out", tmp_path / name)
         assert isinstance(result.exception, InvalidInputError)
         assert found in str(result.exception)
+
+
+def test_a_teachers_folder_is_not_written_over(tmp_path, command):
+    teacher = teacher_folder(tmp_path / "tiny")
+    before = {path.name: path.read_bytes() for path in teacher.iterdir() if path.is_file()}
+    result = command("distill", teacher, "--out", teacher, "--dimensions", 8)
+    assert isinstance(result.exception, InvalidInputError)
+    assert {path.name: path.read_bytes() for path in teacher.iterdir() if path.is_file()} == before
+
+
+def test_the_given_encoder_opens_a_collection_that_was_built_with_it(tmp_path, command):
+    muddled().save(tmp_path / "start")
+    Retriever.from_corpus(corpus(), path=tmp_path / "notes", encoder=muddled()).close()
+    options = ("--out", tmp_path / "mine", "--reranker", "none", "--json")
+    assert isinstance(command("adapt", tmp_path / "notes", *options).exception, ConfigError)
+    adapted = command("adapt", tmp_path / "notes", "--encoder", tmp_path / "start", *options)
+    assert adapted.exit_code == 0, adapted.output
+    assert StaticEncoder.load(tmp_path / "mine").dimensions == 16
 
 
 def test_an_encoder_may_be_named(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rerank import OnnxReranker
+from rerank.calibration import Calibration
 from rerank.errors import InvalidInputError, ModelError
 from rerank.train.lists import RankingList, read_lists, write_lists
 from rerank.train.negatives import draw_negatives
@@ -109,6 +110,37 @@ def test_trains_and_exports_a_folder_that_loads(tmp_path: Path) -> None:
     assert done.parity.float_error < 1e-3
     scores = OnnxReranker(tmp_path / "mine").score("the cat", ["old cat", "new river"])
     assert np.isfinite(scores).all()
+
+
+def test_what_was_fitted_for_the_start_is_kept_and_the_calibration_fitted_anew(tmp_path: Path) -> None:
+    start = reranker_folder(tmp_path / "start")
+    config = json.loads((start / "config.json").read_text(encoding="utf-8"))
+    config |= {
+        "recommended_weight": 0.7,
+        "stopping_tolerance": 1.5,
+        "calibration": {"slope": 9, "intercept": 9},
+    }
+    (start / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    options = settings(steps=4, measure_every=2, dev=12)
+    train(lists(60), start=start, out=tmp_path / "mine", settings=options)
+    reranker = OnnxReranker(tmp_path / "mine")
+    assert (reranker.recommended_weight, reranker.config["stopping_tolerance"]) == (0.7, 1.5)
+    calibration = Calibration.from_config(reranker.config)
+    assert calibration is not None
+    assert calibration.slope != 9
+    train(lists(20), start=start, out=tmp_path / "few", settings=settings(steps=2, measure_every=2))
+    assert "calibration" not in OnnxReranker(tmp_path / "few").config
+
+
+def test_nothing_is_trained_into_a_folder_of_something_else(tmp_path: Path) -> None:
+    start = reranker_folder(tmp_path / "start")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    with pytest.raises(InvalidInputError, match="other files"):
+        train(lists(40), start=start, out=other)
+    assert (other / "config.json").read_text(encoding="utf-8") == '{"model_type": "bert"}'
+    assert sorted(path.name for path in other.iterdir()) == ["config.json"]
 
 
 def test_what_was_read_once_scores_as_if_read_again(tmp_path: Path) -> None:
