@@ -13,15 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from distillation import FittingConfig, Pair, TeacherVectors, TrainingConfig, distill, fit, quantize, train
-from distillation.cache import TeacherCache
+from distillation import FittingConfig, TrainingConfig, distill, fit, quantize, train
+from distillation.recipes.encode_teacher import filled_cache, teacher_vectors
 from distillation.recipes.mixture import HELD_OUT, load_mixture, proportions
 from distillation.teacher import Teacher
 from distillation.whitening import rotate, whiten
@@ -66,8 +65,8 @@ def main() -> None:
     with counted("distil") as moved:
         encoder = distill(options.teacher, dimensions=START_DIMENSIONS, progress=moved)
     with counted("teacher vectors") as moved:
-        cache = _filled_cache(teacher, everything, options.cache, moved)
-    vectors = _teacher_vectors(cache, pairs)
+        cache = filled_cache(teacher, everything, options.cache, moved)
+    vectors = teacher_vectors(cache, pairs)
     texts = [pair.query for pair in pairs] + [pair.positive for pair in pairs]
     both = np.concatenate([vectors.queries, vectors.passages])
     with counted("fit") as moved:
@@ -84,7 +83,7 @@ def main() -> None:
             encoder = train(
                 encoder,
                 stage,
-                teachers=[_teacher_vectors(cache, stage)],
+                teachers=[teacher_vectors(cache, stage)],
                 proportions=proportions(stage),
                 config=config,
                 checkpoint=options.cache / f"bundled-{name}",
@@ -104,25 +103,6 @@ def main() -> None:
         "finishing": asdict(FINISHING),
     }
     _console.print(json.dumps(facts, indent=1))
-
-
-def _filled_cache(
-    teacher: Teacher, pairs: Sequence[Pair], root: Path, moved: Callable[[int, int], None]
-) -> TeacherCache:
-    """Encode every text once; a cache from an earlier run is completed."""
-    cache = TeacherCache.beside(root, teacher)
-    texts = [text for pair in pairs for text in (pair.query, pair.positive)]
-    cache.fill(teacher, texts, progress=moved)
-    return cache
-
-
-def _teacher_vectors(cache: TeacherCache, pairs: Sequence[Pair]) -> TeacherVectors:
-    """Return the vectors of both sides of the pairs."""
-    vectors = np.asarray(cache.vectors)
-    return TeacherVectors(
-        vectors[cache.rows([pair.query for pair in pairs])],
-        vectors[cache.rows([pair.positive for pair in pairs])],
-    )
 
 
 if __name__ == "__main__":

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
+from distillation import Pair, TeacherVectors
 from distillation.cache import TeacherCache
 from distillation.recipes.mixture import load_mixture
 from distillation.teacher import Teacher
@@ -37,6 +41,37 @@ def main() -> None:
     with counted("teacher vectors") as moved:
         missing = cache.fill(teacher, texts, until=lambda: time.monotonic() > end, progress=moved)
     Console().print(f"{len(cache):,} vectors in {cache.folder}, {missing:,} texts missing")
+
+
+def filled_cache(
+    teacher: Teacher, pairs: Sequence[Pair], root: Path, moved: Callable[[int, int], None]
+) -> TeacherCache:
+    """Encode every text of some pairs once; a cache from an earlier run is completed.
+
+    :param teacher: reads them.
+    :param pairs: whose texts.
+    :param root: folder of the caches.
+    :param moved: called with texts done and all.
+    :return: the cache.
+    """
+    cache = TeacherCache.beside(root, teacher)
+    texts = [text for pair in pairs for text in (pair.query, pair.positive)]
+    cache.fill(teacher, texts, progress=moved)
+    return cache
+
+
+def teacher_vectors(cache: TeacherCache, pairs: Sequence[Pair]) -> TeacherVectors:
+    """Return the vectors of both sides of the pairs.
+
+    :param cache: has them all.
+    :param pairs: n pairs.
+    :return: n vectors of queries, and of passages.
+    """
+    vectors = np.asarray(cache.vectors)
+    return TeacherVectors(
+        vectors[cache.rows([pair.query for pair in pairs])],
+        vectors[cache.rows([pair.positive for pair in pairs])],
+    )
 
 
 if __name__ == "__main__":

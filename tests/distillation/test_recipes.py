@@ -69,17 +69,41 @@ def test_the_mixture_is_consistent():
     assert {source.split("/")[0] for source in HELD_OUT} <= set(LIMITS)
 
 
-def test_the_bundled_recipe_runs_from_pairs_to_encoder(tmp_path, monkeypatch):
-    from distillation.recipes import bundled
-
-    teacher = teacher_folder(tmp_path / "tiny")
+def write_pairs(folder):
     for number, name in enumerate(LIMITS):
-        with gzip.open(tmp_path / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
+        with gzip.open(folder / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
             for pair in made_pairs(12, seed=number):
                 record = {"query": pair.query, "positive": pair.positive}
                 if name == "enwiki_passages":
                     record = {"title": pair.query, "text": f"{pair.positive.capitalize()}. Bal bem. Don dor."}
                 file.write(json.dumps(record) + "\n")
+
+
+def test_teachers_are_compared(beir, tmp_path, monkeypatch):
+    from distillation.recipes import compare_teachers
+
+    write_pairs(tmp_path)
+    teachers = [teacher_folder(tmp_path / "teachers" / name) for name in ("tiny", "other")]
+    few = replace(compare_teachers.TRAINING, batch_size=16, smallest_width=8)
+    for name, value in {"START_DIMENSIONS": 16, "DIMENSIONS": 40, "STEPS": 2, "TRAINING": few}.items():
+        monkeypatch.setattr(compare_teachers, name, value)
+    monkeypatch.setattr(compare_teachers, "SETS", ("tiny",))
+    monkeypatch.setattr(compare_teachers, "held_out_sets", lambda _: [load_test_set(beir)])
+    options = {"evaluation": beir.parent, "data": tmp_path, "cache": tmp_path / "cache"}
+    options["json"] = tmp_path / "teachers.json"
+    arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+    monkeypatch.setattr(sys, "argv", ["compare", *map(str, teachers), *arguments])
+    compare_teachers.main()
+    found = json.loads((tmp_path / "teachers.json").read_text(encoding="utf-8"))
+    for stage in ("fit", "train"):
+        assert sorted(found[stage]) == ["both", "other", "tiny"]
+
+
+def test_the_bundled_recipe_runs_from_pairs_to_encoder(tmp_path, monkeypatch):
+    from distillation.recipes import bundled
+
+    teacher = teacher_folder(tmp_path / "tiny")
+    write_pairs(tmp_path)
     short = {"steps": 4, "batch_size": 16, "check_every": 2, "smallest_width": 8}
     monkeypatch.setattr(bundled, "START_DIMENSIONS", 16)
     monkeypatch.setattr(bundled, "DIMENSIONS", 40)
