@@ -1,6 +1,6 @@
 """How a collection behaves as it grows: build time, memory, disk, latency, recall.
 
-python -m eval.bench.scale --sizes 10000 100000 1000000 --out eval/results/scale.json
+python -m eval.bench.scale --sizes 10000 100000 1000000 --peers --out eval/results/scale.json
 """
 
 from __future__ import annotations

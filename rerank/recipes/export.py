@@ -76,7 +76,7 @@ def main() -> None:
         "--lists", type=Path, required=True, help="training text, for the activations' ranges"
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--float32", action="store_true", help="write the float32 graph too")
+    parser.add_argument("--float32", action="store_true", help="write float32 graphs instead of 8-bit ones")
     options = parser.parse_args()
     if options.again is None and options.encoder is None:
         parser.error("give --encoder, or --again for a reranker that was exported before")

@@ -98,7 +98,7 @@ def shorten(
     :param start: folder of a reranker of this project (its 8-bit weights are read back) or of an encoder.
     :param layers: to keep, spread evenly.
     :param out: gets model.onnx, tokenizer.json, config.json; `train` can start from it.
-    :param settings: how; None takes half an hour on two cores.
+    :param settings: how; None takes some forty minutes on two cores.
     :param progress: called after each step with its number and loss.
     :return: see `rerank.train.student.StudentTrainer.measure`.
     :raises InvalidInputError: if there are too few texts, not so many layers, or `out` holds something else.

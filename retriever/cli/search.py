@@ -82,7 +82,7 @@ def search(
         typer.Option(
             "--budget-ms",
             min=1,
-            help="Milliseconds for the reranker; it reads as deep as they allow.",
+            help="Milliseconds for the whole search; the reranker reads as deep as they allow.",
             show_default="as the collection",
         ),
     ] = None,

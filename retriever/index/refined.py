@@ -30,8 +30,7 @@ class _Few:
 class RefinedIndex(FastScanEngine):
     """4-bit codes of leading dimensions find candidates, which 8-bit codes of all dimensions order.
 
-    The scan reads an eighth of what 8 bits take, and what it blurs is made good for the candidates: a million
-    passages are searched in 5 ms, where comparing 800,000 of them at 16 bits took 41.
+    The scan reads an eighth of what 8 bits take, and what it blurs is made good for the candidates.
 
     Jégou, Tavenard, Douze and Amsaleg, "Searching in one billion vectors: re-rank with source coding", 2011.
 
