@@ -52,7 +52,7 @@ def distill(
     int8: Annotated[bool, typer.Option("--int8", help="Store bytes with a scale a row.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Make a static encoder out of a sentence-transformers model, in about a minute and without training text."""
+    """Make a static encoder out of a sentence-transformers model, in a minute and without training text."""
     _require_torch()
     _check_out(out)
     import distillation

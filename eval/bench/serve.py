@@ -230,7 +230,8 @@ def measure(dataset: Path, *, clients: int, seconds: float, pairs: int) -> dict[
             steady = asyncio.run(load(port, pid, queries, clients=clients, seconds=seconds / 3, rate=rate))
             documents = len(retriever)
     return {
-        "command": f"python -m eval.bench.serve {dataset.name} --clients {clients} --seconds {seconds:g} --pairs {pairs}",
+        "command": f"python -m eval.bench.serve {dataset.name} --clients {clients} --seconds {seconds:g} "
+        f"--pairs {pairs}",
         "environment": environment(),
         "documents": documents,
         "one_client_in_turn": one,
