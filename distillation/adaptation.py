@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from distillation.held_back import hold_back, own_pairs, reader_of
 from distillation.sources import Pair
 from distillation.tables import token_rows, with_rows
+from rerank.checks import check_counts
 from rerank.pair_vectors import pair_vectors
 from rerank.protocol import Reranker, TextReader
 from retriever.config import BUNDLED, RetrieverConfig
@@ -86,8 +87,10 @@ def adapt(
     :param seed: decides which pairs are held back.
     :param progress: called with what is being done, how much of it is done and how much there is to do.
     :return: the better encoder and the scores that decided.
-    :raises InvalidInputError: if there are fewer than `FEWEST_PASSAGES` passages, or they ask nothing.
+    :raises InvalidInputError: if there are fewer than `FEWEST_PASSAGES` passages, or they ask nothing, or the
+        seed is negative.
     """
+    check_counts(0, seed=seed)
     say = progress or _nothing
     if isinstance(encoder, str | Path):
         encoder = StaticEncoder.load(encoder)

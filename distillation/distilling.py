@@ -17,7 +17,7 @@ from distillation.teacher import Pooling, Teacher
 from distillation.vocabulary import Vocabulary, build_vocabulary
 from distillation.weighting import SIF, counted_probabilities, sif_weights, zipf_probabilities
 from retriever.encoder import StaticEncoder
-from retriever.errors import InvalidInputError
+from retriever.errors import InvalidInputError, InvalidTypeError
 
 Weighting = Literal["zipf", "none"]
 
@@ -45,30 +45,37 @@ def distill(
     :param pooling: over each token's own states; None takes the teacher's.
     :param progress: called with (rows finished, rows in all).
     :return: the encoder; its leading dimensions alone make a coarser one.
-    :raises InvalidInputError: if an option cannot be used with this teacher.
+    :raises InvalidInputError: if an option cannot be used with this teacher, or the corpus has no text.
+    :raises InvalidTypeError: if `words` or `corpus` is one string.
     :raises ModelNotFoundError: if there is no such model.
     """
     if weighting not in ("zipf", "none"):
         raise InvalidInputError(f"weighting {weighting!r} is unknown; use 'zipf' or 'none'")
+    for name, given in (("words", words), ("corpus", corpus)):
+        if isinstance(given, str):
+            raise InvalidTypeError(f"{name} is one string, {given[:40]!r}; give a list of strings")
     model = teacher if isinstance(teacher, Teacher) else Teacher(teacher, pooling=pooling)
     if pooling is not None and pooling != model.pooling:
         model = model.pooled_by(pooling)
     check_dimensions(dimensions, model.dimensions)
     vocabulary = build_vocabulary(model.tokenizer, words=words)
+    weights = _weights(vocabulary, corpus) if weighting == "zipf" else None
     rows = vocabulary_vectors(model, vocabulary, progress=progress)
     meaningful = np.array([bool(ids) for ids in vocabulary.teacher_ids])
     table = np.zeros((len(vocabulary), dimensions), dtype=np.float32)
     table[meaningful] = (
         principal_components(rows[meaningful], dimensions) if pca else rows[meaningful, :dimensions]
     )
-    if weighting == "zipf":
-        probabilities = (
-            counted_probabilities(vocabulary.tokenizer, corpus)
-            if corpus is not None
-            else zipf_probabilities(len(vocabulary))
-        )
-        table *= sif_weights(probabilities, a=SIF)[:, None]
+    if weights is not None:
+        table *= weights[:, None]
     return StaticEncoder(table, vocabulary.tokenizer)
+
+
+def _weights(vocabulary: Vocabulary, corpus: Iterable[str] | None) -> NDArray[np.float32]:
+    """Weigh each row by how frequent its token is in a corpus, or is likely to be."""
+    if corpus is None:
+        return sif_weights(zipf_probabilities(len(vocabulary)), a=SIF)
+    return sif_weights(counted_probabilities(vocabulary.tokenizer, corpus), a=SIF)
 
 
 def vocabulary_vectors(

@@ -14,6 +14,7 @@ from torch.nn import functional
 from distillation.bags import SparsePool, TokenBags, tokenize
 from distillation.tables import token_rows, with_rows
 from distillation.trained_table import TrainedTable
+from rerank.checks import check_counts, check_positive, check_vectors
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError
 
@@ -24,12 +25,13 @@ _ALIGNMENT_TEXTS = 20_000  # enough to solve for a matrix of a few hundred colum
 class FittingConfig:
     """How a table is fitted.
 
-    :param epochs: passes over the texts.
+    :param epochs: passes over the texts; after 0 the table is what least squares make of it.
     :param batch_size: texts a batch.
     :param learning_rate: highest step length, as a share of a row's root mean square; falls to 0 linearly.
     :param loss: "cosine" asks for the direction only, "mse" for the vector of length 1 itself.
     :param max_length: tokens kept of a text.
     :param seed: orders the texts.
+    :raises InvalidInputError: if a value cannot be used.
     """
 
     epochs: int = 3
@@ -38,6 +40,13 @@ class FittingConfig:
     loss: Literal["cosine", "mse"] = "cosine"
     max_length: int = 128
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.loss not in ("cosine", "mse"):
+            raise InvalidInputError(f"loss {self.loss!r} is unknown; use 'cosine' or 'mse'")
+        check_counts(0, epochs=self.epochs, seed=self.seed)
+        check_counts(1, batch_size=self.batch_size, max_length=self.max_length)
+        check_positive(learning_rate=self.learning_rate)
 
 
 def fit(
@@ -62,12 +71,14 @@ def fit(
     :param config: everything else.
     :param progress: called with (batch, batches, loss).
     :return: the fitted encoder, float32.
-    :raises InvalidInputError: if texts and vectors are not equally many, or none.
+    :raises InvalidInputError: if texts and vectors are not equally many, or none, or a value is not finite.
     """
     config = config or FittingConfig()
     if not len(texts) or len(texts) != len(vectors):
         raise InvalidInputError(f"{len(texts)} texts and {len(vectors)} teacher vectors do not go together")
-    width = dimensions or encoder.dimensions
+    check_vectors(vectors, "the teacher's vectors")
+    width = encoder.dimensions if dimensions is None else dimensions
+    check_counts(1, dimensions=width)
     bags = tokenize(encoder, texts, max_length=config.max_length)
     if not len(bags.ids):
         raise InvalidInputError(f"none of the {len(texts)} texts has a token that the encoder knows")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from distillation.teacher import bfloat16_is_fast
+from rerank.checks import check_counts
 
 MASKED = -1e4  # a logit that no softmax sees, finite so that 0 · logit stays 0
 
@@ -70,7 +71,9 @@ def matryoshka_widths(dimensions: int, *, smallest: int = 32) -> list[int]:
     :param dimensions: the full width.
     :param smallest: the first width.
     :return: ascending widths; only the full one where it is no wider than `smallest`.
+    :raises InvalidInputError: if `smallest` is less than 1.
     """
+    check_counts(1, smallest=smallest)
     widths = []
     width = smallest
     while width < dimensions:

@@ -20,7 +20,7 @@ def row_weights(
     :param proportions: share of each source in every batch, in any unit; None takes the square root
         of its size.
     :return: float64 (n,), summing to 1.
-    :raises InvalidInputError: if a source has no proportion, or one is negative.
+    :raises InvalidInputError: if a source has no proportion, or one is negative or not finite.
     """
     names, inverse, sizes = np.unique(np.asarray(sources), return_inverse=True, return_counts=True)
     if proportions is None:
@@ -30,8 +30,8 @@ def row_weights(
         if missing:
             raise InvalidInputError(f"proportions lack the sources {', '.join(missing)}")
         shares = np.array([proportions[name] for name in names.tolist()], dtype=np.float64)
-        if (shares < 0).any() or not shares.sum():
-            raise InvalidInputError("proportions must not be negative, and one must be positive")
+        if not np.isfinite(shares).all() or (shares < 0).any() or not shares.sum():
+            raise InvalidInputError("proportions must be finite, none negative, and one positive")
     weights: NDArray[np.float64] = (shares / sizes / shares.sum())[inverse]
     return weights
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +30,7 @@ from distillation.sampling import BatchSampler, row_weights, topics
 from distillation.sources import Pair
 from distillation.tables import token_rows, with_rows
 from distillation.trained_table import TrainedTable
+from rerank.checks import check_counts, check_not_negative, check_positive, check_shares, check_vectors
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError
 
@@ -54,9 +56,10 @@ class TrainingConfig:
     :param topic_count: topics that pairs are grouped into by the teacher's query vectors; 1 mixes freely.
     :param topics_per_batch: topics in a batch.
     :param max_length: tokens kept of a text.
-    :param weight_learning_rate: step length of the logarithm of the token weights.
+    :param weight_learning_rate: step length of the logarithm of the token weights; 0 leaves them.
     :param seed: decides batches and all else.
     :param check_every: steps between two evaluations on the dev set and two checkpoints.
+    :raises InvalidInputError: if a value cannot be used.
     """
 
     steps: int = 500
@@ -77,6 +80,31 @@ class TrainingConfig:
     seed: int = 0
     check_every: int = 250
 
+    def __post_init__(self) -> None:
+        check_counts(
+            1,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            smallest_width=self.smallest_width,
+            topic_count=self.topic_count,
+            topics_per_batch=self.topics_per_batch,
+            max_length=self.max_length,
+            check_every=self.check_every,
+        )
+        check_counts(0, seed=self.seed)
+        check_positive(
+            learning_rate=self.learning_rate,
+            temperature=self.temperature,
+            teacher_temperature=self.teacher_temperature,
+            hybrid_temperature=self.hybrid_temperature,
+        )
+        check_not_negative(
+            weight_learning_rate=self.weight_learning_rate,
+            margin_weight=self.margin_weight,
+            hybrid_weight=self.hybrid_weight,
+        )
+        check_shares(warmup=self.warmup, teacher_weight=self.teacher_weight)
+
 
 @dataclass(frozen=True, slots=True)
 class TeacherVectors:
@@ -84,7 +112,7 @@ class TeacherVectors:
 
     :param queries: float (n, d), rows of length 1.
     :param passages: float (n, d), rows of length 1.
-    :param weight: share among the teachers.
+    :param weight: share among the teachers, 0 or more, in any unit.
     """
 
     queries: NDArray[np.floating[Any]]
@@ -340,13 +368,32 @@ def _check(
     if len(pairs) < 2:
         raise InvalidInputError(f"training needs at least 2 pairs, not {len(pairs)}")
     for teacher in teachers:
-        if len(teacher.queries) != len(pairs) or len(teacher.passages) != len(pairs):
-            raise InvalidInputError(
-                f"teacher vectors must be one a pair ({len(pairs)}), not "
-                f"{len(teacher.queries)} queries and {len(teacher.passages)} passages"
-            )
+        _check_teacher(teacher, len(pairs))
+    if teachers and not sum(teacher.weight for teacher in teachers):
+        raise InvalidInputError("the weights of the teachers sum to 0; give one of them a weight above 0")
+    if config.topic_count > len(pairs):
+        raise InvalidInputError(
+            f"topic_count is {config.topic_count}, and there are {len(pairs)} pairs; give fewer topics"
+        )
     if negatives is not None and len(negatives) != len(pairs):
         raise InvalidInputError(f"negatives must be one row a pair ({len(pairs)}), not {len(negatives)}")
+
+
+def _check_teacher(teacher: TeacherVectors, count: int) -> None:
+    """Raise where a teacher's vectors do not belong to so many pairs, or its weight is none."""
+    if len(teacher.queries) != count or len(teacher.passages) != count:
+        raise InvalidInputError(
+            f"teacher vectors must be one a pair ({count}), not "
+            f"{len(teacher.queries)} queries and {len(teacher.passages)} passages"
+        )
+    check_not_negative(**{"the weight of a teacher": teacher.weight})
+    check_vectors(teacher.queries, "a teacher's vectors of the queries")
+    check_vectors(teacher.passages, "a teacher's vectors of the passages")
+    if teacher.queries.shape != teacher.passages.shape:
+        raise InvalidInputError(
+            f"a teacher's vectors of queries ({teacher.queries.shape[1]} dimensions) and of passages "
+            f"({teacher.passages.shape[1]}) must be equally long; take both from one model"
+        )
 
 
 class _Log:
@@ -358,7 +405,7 @@ class _Log:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = self.path.read_text(encoding="utf-8").splitlines() if first and self.path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= first]
+        kept = [line for line in lines if _step_of(line) <= first]
         self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def write(self, record: dict[str, float]) -> None:
@@ -366,3 +413,11 @@ class _Log:
         if self.path is not None:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+
+
+def _step_of(line: str) -> float:
+    """Return the step that a line of the log is of; infinity of a line that a kill left half written."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

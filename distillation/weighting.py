@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from retriever.errors import InvalidInputError
+
 SIF = 1e-4  # the `a` of Arora et al.: tokens rarer than this keep their weight
 _BLOCK = 4096  # texts tokenized at once
 
@@ -46,11 +48,17 @@ def counted_probabilities(tokenizer: Tokenizer, corpus: Iterable[str]) -> NDArra
     :param corpus: texts, also a generator.
     :return: float64 (v,), summing to 1; one is added to each count, so that unseen tokens are rare and not
         impossible.
+    :raises InvalidInputError: if there is nothing to count.
     """
     counts = np.ones(tokenizer.get_vocab_size(), dtype=np.float64)
     for block in _blocks(corpus):
         for encoding in tokenizer.encode_batch_fast(block, add_special_tokens=False):
             np.add.at(counts, encoding.ids, 1.0)
+    if counts.sum() == len(counts):
+        raise InvalidInputError(
+            "the corpus that token frequencies are counted on has no text; give one that has, or none, to "
+            "have them guessed from rank"
+        )
     probabilities: NDArray[np.float64] = counts / counts.sum()
     return probabilities
 

@@ -39,11 +39,20 @@ class Calibration:
         :param relevant: n truth values.
         :param weights: n weights, 1 each without.
         :return: the fitted map.
-        :raises InvalidInputError: if there is not at least one relevant and one other passage.
+        :raises InvalidInputError: if there is not at least one relevant and one other passage, if not all are
+            equally many, or if a value is not finite.
         """
         x = np.asarray(logits, dtype=np.float64)
         y = np.asarray(relevant, dtype=np.float64)
         w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
+        if x.ndim != 1 or x.shape != y.shape or x.shape != w.shape:
+            raise InvalidInputError(
+                f"logits {x.shape}, truth values {y.shape} and weights {w.shape} must be rows of one length"
+            )
+        if not all(np.isfinite(values).all() for values in (x, y, w)):
+            raise InvalidInputError(
+                "logits, truth values and weights must be finite; leave pairs without a score out"
+            )
         if not (0 < y.sum() < len(y)):
             raise InvalidInputError(
                 "calibration needs relevant passages and others; all given are of one kind"

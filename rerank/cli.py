@@ -37,7 +37,8 @@ def rerank_train(
         Path,
         typer.Argument(
             metavar="PAIRS",
-            help="JSONL, CSV or TSV with query, document, label (none: a click), or ranking lists.",
+            help="JSONL, CSV or TSV with query, document, label (none: a click), or with query, positive, "
+            "negative; or ranking lists.",
             show_default=False,
         ),
     ],
@@ -56,7 +57,7 @@ def rerank_train(
     loss: Annotated[LabelLoss, typer.Option(help="What labels teach by.")] = LabelLoss.listwise,
     negatives: Annotated[int, typer.Option(min=1, help="Wrong documents a query, given ones counted.")] = 7,
     mining: Annotated[Mining, typer.Option(help="Where further negatives come from.")] = Mining.first_stage,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Train a reranker on your own judgments or clicks; interrupted, the same command goes on."""
@@ -95,7 +96,15 @@ def rerank_train(
         )
         return
     before = f"{done.before['all']:.3f}" if done.before else "resumed"
-    console.print(f"dev nDCG@10 {before} -> {done.after['all']:.3f} on held-out lists")
+    if done.after:
+        console.print(f"dev nDCG@10 {before} -> {done.after['all']:.3f} on held-out lists")
+        if done.before and done.after["all"] <= done.before["all"]:
+            console.print("that is no better than the start: keep that, or train on more lists")
+    else:
+        console.print(
+            f"not measured: of {len(lists):,} lists none with a relevant passage was held out; "
+            "of five or more, a fifth is"
+        )
     console.print(f"the reranker is in {out}; use it with --reranker {out}")
 
 

@@ -32,7 +32,8 @@ class Trained:
     """What a training came to.
 
     :param folder: `load_reranker` reads it.
-    :param before: dev nDCG@10 before the first step, by kind of list and over "all"; empty when resumed.
+    :param before: dev nDCG@10 before the first step, by kind of list and over "all"; empty when resumed, or
+        where no list with a relevant passage was held out.
     :param after: the same after the last.
     :param parity: how far the exported graph is from the trained model.
     """

@@ -41,7 +41,7 @@ class Batch:
     :param labels: float32 (lists, width).
     :param present: bool (lists, width).
     :param teacher: float32 (lists, width), in units of logits; 0 where `taught` is False.
-    :param taught: bool (lists,), whether a list has teacher scores.
+    :param taught: bool (lists,), whether a list has scores of a teacher that counts.
     """
 
     query_ids: Tensor
@@ -61,7 +61,7 @@ class Collator:
     :param tokenizer: adds the special tokens; neither truncates nor pads.
     :param max_query: tokens read of a query.
     :param max_passage: tokens read of a passage.
-    :param teachers: weight of each teacher in the blend of their z-scores.
+    :param teachers: weight of each teacher in the blend of their z-scores; others are left out.
     :param sharpness: logits a standard deviation of the blend is worth.
     """
 
@@ -91,7 +91,7 @@ class Collator:
             present[row, : len(one.labels)] = True
             teacher[row, : len(one.labels)] = self._blend(one)
         query_ids, query_mask = map(torch.from_numpy, pad(queries))
-        taught = torch.tensor([bool(one.teachers) for one in lists])
+        taught = torch.tensor([is_taught(one, self.teachers) for one in lists])
         return Batch(
             query_ids,
             query_mask,
@@ -125,6 +125,15 @@ class Collator:
                 total += weight * (scores - scores.mean()) / max(float(scores.std()), 1e-6)
                 weights += weight
         return self.sharpness * total / weights if weights else total
+
+
+def is_taught(one: RankingList, teachers: Mapping[str, float]) -> bool:
+    """Return whether a list has scores of a teacher that counts.
+
+    :param one: the list.
+    :param teachers: weight of each teacher.
+    """
+    return any(teachers.get(name) for name in one.teachers)
 
 
 def _by_length(lengths: Sequence[int]) -> list[list[int]]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rerank.errors import ModelNotFoundError
+from rerank.errors import ModelError, ModelNotFoundError
 
 LATEST = "latest"
 
@@ -71,12 +74,15 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor],
     :param folder: the training's folder.
     :return: weights, their average, and the state.
     :raises ModelNotFoundError: if there is no checkpoint in the folder.
+    :raises ModelError: if it is damaged.
     """
     if not has_checkpoint(folder):
         raise ModelNotFoundError(f"{folder} has no checkpoint; give the folder of an earlier training")
     place = folder / LATEST
-    state = json.loads((place / "state.json").read_text(encoding="utf-8"))
-    return load_file(place / "weights.safetensors"), load_file(place / "average.safetensors"), state
+    with _damage_named(place / "state.json"):
+        state: dict[str, Any] = json.loads((place / "state.json").read_text(encoding="utf-8"))
+        state |= {"step": int(state["step"]), "settings": dict(state["settings"])}
+    return _tensors(place / "weights.safetensors"), _tensors(place / "average.safetensors"), state
 
 
 def restore_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
@@ -84,9 +90,28 @@ def restore_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
 
     :param folder: the training's folder.
     :param optimizer: changed in place.
+    :raises ModelError: if they are damaged.
     """
     entries: dict[int, dict[str, Tensor]] = {}
-    for key, value in load_file(folder / LATEST / "optimizer.safetensors").items():
+    for key, value in _tensors(folder / LATEST / "optimizer.safetensors").items():
         number, _, name = key.partition(".")
         entries.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """Read one of a checkpoint's files."""
+    with _damage_named(path):
+        return load_file(path)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Turn what a damaged file raises into an error that names it and what to do."""
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{path} is damaged ({error}); delete {path.parent} to go on from the checkpoint before it, or "
+            "to start again where there is none"
+        ) from error

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import reprlib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from rerank.checks import check_finite
 from rerank.errors import InvalidInputError
 
 LEAST_PASSAGES = 2  # a list of one teaches no order
@@ -24,8 +26,10 @@ class RankingList:
     :param query: the query.
     :param passages: n texts, at least two.
     :param labels: n relevance grades; 0 is not relevant, and so is what is given as less.
-    :param teachers: for each teacher n scores, in the teacher's own unit.
+    :param teachers: for each teacher n scores, in the teacher's own unit; the settings of a training weigh
+        teachers by these names.
     :param kind: where the list comes from; dev figures are given by kind.
+    :raises InvalidInputError: if these are not texts and finite numbers, or not equally many.
     """
 
     query: str
@@ -35,7 +39,30 @@ class RankingList:
     kind: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", tuple(max(0.0, label) for label in self.labels))
+        _check_texts("the query", (self.query,))
+        _check_texts("the kind", (self.kind,))
+        _check_texts("passages", self.passages)
+        self._check_numbers("labels", self.labels)
+        for name, scores in self.teachers.items():
+            self._check_numbers(f"scores of {name}", scores)
+        if len(self.passages) < LEAST_PASSAGES:
+            raise InvalidInputError(
+                f"a ranking list of {len(self.passages)} passages teaches no order; "
+                f"give at least {LEAST_PASSAGES}"
+            )
+        labels = tuple(max(0.0, float(label)) for label in self.labels)
+        teachers = {name: tuple(map(float, scores)) for name, scores in self.teachers.items()}
+        object.__setattr__(self, "passages", tuple(self.passages))
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "teachers", teachers)
+
+    def _check_numbers(self, called: str, values: Sequence[float]) -> None:
+        """Raise where there is not one finite number a passage."""
+        check_finite(called, values)
+        if len(values) != len(self.passages):
+            raise InvalidInputError(
+                f"{len(self.passages)} passages have {len(values)} {called}; give one a passage"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the list as plain JSON-ready values."""
@@ -55,9 +82,30 @@ def read_lists(path: Path) -> Iterator[RankingList]:
     :return: the lists, in order.
     :raises InvalidInputError: on the first line that is not a ranking list; the message has its number.
     """
+    for number, row in read_objects(path):
+        yield _parse(row, f"{path}, line {number}")
+
+
+def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read the objects of a JSONL file, gzipped or not; blank lines are passed over.
+
+    :param path: one object a line.
+    :return: number of the line and the object, in order.
+    :raises InvalidInputError: on the first line that is no object; the message has its number.
+    """
     with reported(path), _open(path, "rt") as file:
         for number, line in enumerate(file, start=1):
-            yield _parse(line, f"{path}, line {number}")
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise InvalidInputError(f"{path}, line {number}: not JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise InvalidInputError(
+                    f"{path}, line {number}: expected an object with a query, not {type(row).__name__}"
+                )
+            yield number, row
 
 
 @contextmanager
@@ -87,26 +135,41 @@ def write_lists(path: Path, lists: Iterable[RankingList]) -> int:
 
 
 def _open(path: Path, mode: str) -> IO[str]:
-    """Open a text file, compressed or not."""
-    if path.suffix == ".gz":
-        return gzip.open(path, mode, encoding="utf-8")  # type: ignore[return-value]
-    return path.open(mode, encoding="utf-8")
+    """Open a text file, compressed or not; one that is read may begin with a byte order mark."""
+    encoding = "utf-8-sig" if mode == "rt" else "utf-8"
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, mode, encoding=encoding)  # type: ignore[return-value]
+    return path.open(mode, encoding=encoding)
 
 
-def _parse(line: str, place: str) -> RankingList:
-    """Read one line."""
+def _parse(row: dict[str, Any], place: str) -> RankingList:
+    """Make a ranking list of one line."""
     try:
-        row = json.loads(line)
-        passages, labels = tuple(map(str, row["passages"])), tuple(map(float, row["labels"]))
-        teachers = {name: tuple(map(float, scores)) for name, scores in row.get("teachers", {}).items()}
-        one = RankingList(str(row["query"]), passages, labels, teachers, str(row.get("kind", "")))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        teachers = row.get("teachers", {})
+        if not isinstance(teachers, dict):
+            raise InvalidInputError(f"teachers must be an object, not {reprlib.repr(teachers)}")
+        if "query" not in row:
+            raise InvalidInputError("it has no query")
+        passages, labels = _list("passages", row.get("passages")), _list("labels", row.get("labels"))
+        scores = {name: _list(f"scores of {name}", given) for name, given in teachers.items()}
+        return RankingList(row["query"], passages, labels, scores, row.get("kind", ""))
+    except InvalidInputError as error:
         raise InvalidInputError(
-            f"{place} is not a ranking list ({error!r}); expected an object with query, passages and labels"
+            f"{place} is not a ranking list of query, passages and labels: {error}"
         ) from error
-    lengths = {len(passages), len(labels), *map(len, teachers.values())}
-    if len(lengths) != 1 or len(passages) < LEAST_PASSAGES:
-        raise InvalidInputError(
-            f"{place}: passages, labels and teacher scores must be equally many, at least {LEAST_PASSAGES}"
-        )
-    return one
+
+
+def _list(called: str, given: object) -> tuple[Any, ...]:
+    """Return what a list of JSON holds."""
+    if not isinstance(given, list):
+        raise InvalidInputError(f"{called} must be a list, not {reprlib.repr(given)}")
+    return tuple(given)
+
+
+def _check_texts(called: str, texts: Sequence[object]) -> None:
+    """Raise for the first that is not text, and for one text in place of several."""
+    if isinstance(texts, str):
+        raise InvalidInputError(f"{called} must be a list of texts, not {reprlib.repr(texts)}")
+    for text in texts:
+        if not isinstance(text, str):
+            raise InvalidInputError(f"{called} must be text, not {reprlib.repr(text)}")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rerank.checks import check_counts, check_not_negative, check_positive, check_shares
 from rerank.errors import InvalidInputError
 from rerank.train.loop import TrainingLoop, learning_rate_share
 from rerank.train.model import CrossEncoderModel
@@ -37,6 +38,7 @@ class StudentSettings:
     :param pooled_weight: of how far the mean-pooled texts are off, beside how far single tokens are.
     :param measure_every: steps between two measurements and checkpoints.
     :param seed: order of the texts.
+    :raises InvalidInputError: if a value cannot be used.
     """
 
     steps: int = 2000
@@ -49,8 +51,13 @@ class StudentSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.runs < 1:
-            raise InvalidInputError(f"steps ({self.steps}) and runs ({self.runs}) must be at least 1")
+        check_counts(
+            1, steps=self.steps, runs=self.runs, tokens=self.tokens, measure_every=self.measure_every
+        )
+        check_counts(0, seed=self.seed)
+        check_positive(rate=self.rate)
+        check_not_negative(pooled_weight=self.pooled_weight)
+        check_shares(warmup=self.warmup)
 
 
 class StudentTrainer(TrainingLoop[StudentSettings]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from rerank.checks import check_counts, check_not_negative, check_positive, check_shares
 from rerank.errors import InvalidInputError
 from rerank.train import losses
-from rerank.train.batches import Batch, Collator
+from rerank.train.batches import Batch, Collator, is_taught
 from rerank.train.lists import RankingList
 from rerank.train.loop import TrainingLoop, learning_rate_share
 from rerank.train.model import CrossEncoderModel, Reading
@@ -42,7 +44,7 @@ class Settings:
     :param label_loss: "listwise" or "pairwise".
     :param teacher_loss: "divergence" or "margin".
     :param teacher_weight: of the teacher's loss beside the label's.
-    :param teachers: weight of each teacher in their blend.
+    :param teachers: weight of each teacher in their blend; 0 leaves one out.
     :param sharpness: logits a standard deviation of the teachers' blend is worth.
     :param max_query: tokens read of a query.
     :param max_passage: tokens read of a passage.
@@ -54,6 +56,7 @@ class Settings:
     :param dev: lists held out for measuring.
     :param measure_every: steps between two measurements and checkpoints.
     :param seed: order of the lists and new weights.
+    :raises InvalidInputError: if a value cannot be used.
     """
 
     steps: int = 1000
@@ -84,8 +87,19 @@ class Settings:
             )
         if self.teacher_loss not in ("divergence", "margin"):
             raise InvalidInputError(f"teacher_loss {self.teacher_loss!r}: use 'divergence' or 'margin'")
-        if self.steps < 1 or self.lists < 1:
-            raise InvalidInputError(f"steps ({self.steps}) and lists ({self.lists}) must be at least 1")
+        check_counts(
+            1,
+            steps=self.steps,
+            lists=self.lists,
+            max_query=self.max_query,
+            max_passage=self.max_passage,
+            measure_every=self.measure_every,
+        )
+        check_counts(0, taught_times=self.taught_times, dev=self.dev, seed=self.seed)
+        check_positive(rate=self.rate, head_rate=self.head_rate, sharpness=self.sharpness)
+        check_not_negative(teacher_weight=self.teacher_weight, quiet_weight=self.quiet_weight)
+        check_not_negative(**{f"the weight of teacher {name!r}": w for name, w in self.teachers.items()})
+        check_shares(warmup=self.warmup, decay=self.decay)
 
 
 class Trainer(TrainingLoop[Settings]):
@@ -96,6 +110,7 @@ class Trainer(TrainingLoop[Settings]):
     :param lists: what is learnt from; the first `settings.dev` are held out.
     :param folder: gets checkpoints, log and settings; an interrupted training in it is resumed.
     :param settings: how.
+    :raises InvalidInputError: if the lists teach nothing, or have scores of a teacher without a weight.
     """
 
     def __init__(
@@ -112,6 +127,7 @@ class Trainer(TrainingLoop[Settings]):
         self.lists = [one for one in learnt_from for _ in range(times if one.teachers else 1)]
         if not self.lists:
             raise InvalidInputError("there is no ranking list to train on; give at least one")
+        _check(lists, settings)
         tokenizer.no_padding()
         tokenizer.no_truncation()
         super().__init__(folder, settings, workers=settings.lists)
@@ -133,13 +149,19 @@ class Trainer(TrainingLoop[Settings]):
             yield json.dumps(one.to_dict())
 
     def measure(self) -> dict[str, float]:
-        """Measure nDCG@10 on the held-out lists with the averaged weights, by kind."""
+        """Measure nDCG@10 on the held-out lists with the averaged weights, by kind.
+
+        :return: the means over lists with a relevant passage, also over "all"; nothing where there is none.
+        """
         gained: dict[str, list[float]] = defaultdict(list)
         for one, logits in zip(self.dev, self._held_out_logits(), strict=True):
-            gained[one.kind].append(list_ndcg(logits, one.labels))
+            if any(one.labels):
+                gained[one.kind].append(list_ndcg(logits, one.labels))
+        if not gained:
+            return {}
         every = [value for values in gained.values() for value in values]
         by_kind = {kind: float(np.mean(values)) for kind, values in sorted(gained.items())}
-        return {"all": float(np.mean(every)) if every else 0.0, **by_kind}
+        return {"all": float(np.mean(every)), **by_kind}
 
     def held_out_scores(self) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Return the averaged weights' logits of all passages held out, and which of those are relevant."""
@@ -162,7 +184,8 @@ class Trainer(TrainingLoop[Settings]):
     def averaged(self) -> CrossEncoderModel:
         """Return the model with the averaged weights in it; training cannot go on from it."""
         self._load(self._average)
-        return self.model
+        # A copy leaves behind what compiles the layers: the compiler warns of the hooks that an export sets.
+        return copy.deepcopy(self.model)
 
     def _advance(self) -> float:
         """One optimizer step."""
@@ -294,6 +317,22 @@ class Trainer(TrainingLoop[Settings]):
         with torch.no_grad():
             for name, parameter in self._trained.items():
                 parameter.copy_(values[name])
+
+
+def _check(lists: Sequence[RankingList], settings: Settings) -> None:
+    """Raise where a teacher of the lists has no weight, and where no list teaches anything."""
+    teachers = settings.teachers if settings.teacher_weight else {}
+    unknown = {name for one in lists for name in one.teachers} - set(teachers)
+    if unknown and settings.teacher_weight:
+        known = f" ({', '.join(sorted(teachers))})" if teachers else ""
+        raise InvalidInputError(
+            f"the lists have scores of teachers without a weight: {', '.join(sorted(unknown))}; give them "
+            f"one in Settings(teachers=...), 0 to leave them out, or call them by names that have one{known}"
+        )
+    if not any(any(one.labels) or is_taught(one, teachers) for one in lists):
+        raise InvalidInputError(
+            "no list has a passage with a label above 0, or a teacher's scores; there is no order to learn"
+        )
 
 
 def list_ndcg(scores: Any, labels: Sequence[float], k: int = 10) -> float:

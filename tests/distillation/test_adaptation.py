@@ -128,6 +128,11 @@ def test_the_same_seed_gives_the_same_table():
     np.testing.assert_array_equal(token_rows(one.encoder), token_rows(two.encoder))
 
 
+def test_a_negative_seed_is_refused():
+    with pytest.raises(InvalidInputError, match="seed must be a whole number"):
+        adapt(encoder(), corpus(), seed=-1)
+
+
 def test_too_few_documents_are_named():
     with pytest.raises(InvalidInputError, match="needs 50 passages or more, not 3"):
         adapt(encoder(), ["bal", "don", "gest"])

@@ -7,7 +7,7 @@ from distillation.tables import token_rows
 from distillation.teacher import Teacher
 from distillation.weighting import counted_probabilities, sif_weights, zipf_probabilities
 from retriever.encoder import StaticEncoder
-from retriever.errors import InvalidInputError
+from retriever.errors import InvalidInputError, InvalidTypeError
 from tests.distillation.factories import teacher_folder, tokenizer
 
 
@@ -90,3 +90,17 @@ def test_pooling_is_that_asked_for_of_a_loaded_teacher_too(teacher, tmp_path):
     assert not np.allclose(
         given.encode(["bal don"]), distill(teacher, dimensions=8).encode(["bal don"]), atol=1e-2
     )
+
+
+@pytest.mark.parametrize("corpus", [[], ["", " "]])
+def test_a_corpus_without_text_is_refused_before_the_teacher_is_run(teacher, corpus):
+    seen = []
+    with pytest.raises(InvalidInputError, match="has no text"):
+        distill(teacher, dimensions=8, corpus=corpus, progress=lambda *done: seen.append(done))
+    assert not seen
+
+
+@pytest.mark.parametrize("name", ["corpus", "words"])
+def test_one_string_is_not_taken_letter_by_letter(teacher, name):
+    with pytest.raises(InvalidTypeError, match=f"{name} is one string, 'bal don'; give a list"):
+        distill(teacher, dimensions=8, **{name: "bal don"})

@@ -60,3 +60,34 @@ def test_what_does_not_fit_is_named():
 def test_texts_without_tokens_are_named():
     with pytest.raises(InvalidInputError, match="none of the 2 texts has a token"):
         fit(encoder(), ["", "\u200b"], np.ones((2, 4), np.float32))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"loss": "cosin"}, {"epochs": -1}, {"batch_size": 0}, {"max_length": 0}, {"seed": -1},
+        {"learning_rate": 0.0}, {"learning_rate": float("nan")},
+    ],
+)  # fmt: skip
+def test_settings_are_checked(changed):
+    with pytest.raises(InvalidInputError, match=next(iter(changed))):
+        FittingConfig(**changed)
+
+
+def test_after_no_epoch_the_table_is_what_least_squares_make_of_it():
+    texts, vectors = teacher_texts(100)
+    fitted = fit(encoder(), texts, vectors, config=FittingConfig(epochs=0))
+    assert agreement(fitted, texts, vectors) > agreement(encoder(), texts, vectors)
+
+
+@pytest.mark.parametrize("dimensions", [0, -3])
+def test_a_table_has_dimensions(dimensions):
+    with pytest.raises(InvalidInputError, match="dimensions must be a whole number of at least 1"):
+        fit(encoder(), *teacher_texts(10), dimensions=dimensions)
+
+
+def test_vectors_that_are_not_finite_are_named():
+    texts, vectors = teacher_texts(10)
+    vectors[4, 2] = np.inf
+    with pytest.raises(InvalidInputError, match="not finite, first in row 4"):
+        fit(encoder(), texts, vectors)

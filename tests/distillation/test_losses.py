@@ -13,6 +13,7 @@ from distillation.losses import (
     ranking_loss,
     target_distribution,
 )
+from retriever.errors import InvalidInputError
 
 
 def similarities(seed: int, rows: int = 4, columns: int = 6) -> torch.Tensor:
@@ -100,3 +101,9 @@ def test_duplicates_are_masked_and_the_right_passage_never():
         [True, False, False, False],
         [True, False, False, False],
     ]
+
+
+@pytest.mark.parametrize("smallest", [0, -4])
+def test_a_width_that_doubling_never_widens_is_refused(smallest):
+    with pytest.raises(InvalidInputError, match="smallest must be a whole number of at least 1"):
+        matryoshka_widths(64, smallest=smallest)

@@ -25,7 +25,11 @@ def test_proportions_are_kept_in_the_batches():
 
 @pytest.mark.parametrize(
     ("proportions", "message"),
-    [({"large": 1.0}, "lack the sources small"), ({"large": 1, "small": -1}, "negative")],
+    [
+        ({"large": 1.0}, "lack the sources small"),
+        ({"large": 1, "small": -1}, "negative"),
+        ({"large": 1, "small": float("nan")}, "finite"),
+    ],
 )
 def test_bad_proportions_are_named(proportions, message):
     with pytest.raises(InvalidInputError, match=message):

@@ -158,3 +158,56 @@ def test_the_learning_rate_rises_and_falls():
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == pytest.approx(1)
     assert rates[-1] < 0.02
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"steps": 0}, {"steps": -5}, {"batch_size": 0}, {"check_every": 0}, {"topic_count": 0},
+        {"topics_per_batch": 0}, {"smallest_width": 0}, {"max_length": 0}, {"seed": -1},
+        {"learning_rate": -1.0}, {"learning_rate": float("nan")}, {"weight_learning_rate": -0.1},
+        {"temperature": 0.0}, {"teacher_temperature": float("inf")}, {"hybrid_temperature": 0.0},
+        {"teacher_weight": 7.0}, {"warmup": -0.1}, {"margin_weight": -1.0}, {"hybrid_weight": float("nan")},
+    ],
+)  # fmt: skip
+def test_settings_are_checked(changed):
+    with pytest.raises(InvalidInputError, match=f"{next(iter(changed))} must be"):
+        TrainingConfig(**changed)
+
+
+def test_teachers_that_cannot_teach_are_named():
+    good = np.ones((10, 2), np.float32)
+    bad = good.copy()
+    bad[3, 1] = np.nan
+    for teacher, message in (
+        (TeacherVectors(good, good, weight=0.0), "sum to 0"),
+        (TeacherVectors(good, good, weight=-1.0), "weight of a teacher must be"),
+        (TeacherVectors(good, good, weight=float("nan")), "weight of a teacher must be"),
+        (TeacherVectors(good, bad), "passages hold values that are not finite, first in row 3"),
+        (TeacherVectors(bad, good), "queries hold values that are not finite"),
+        (TeacherVectors(good, good[:, :1]), "equally long"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            train(encoder(), pairs(10), teachers=[teacher])
+
+
+def test_more_topics_than_pairs_are_refused():
+    made = pairs(10)
+    with pytest.raises(InvalidInputError, match="give fewer topics"):
+        train(encoder(), made, teachers=[teacher_of(made)], config=TrainingConfig(topic_count=11))
+
+
+def test_a_line_of_the_log_that_a_kill_tore_is_dropped(tmp_path):
+    made, log = pairs(60), tmp_path / "log.jsonl"
+
+    def stop(step, steps, losses):
+        if step == 7:
+            raise KeyboardInterrupt
+
+    options = {"config": CONFIG, "checkpoint": tmp_path, "log": log}
+    with pytest.raises(KeyboardInterrupt):
+        train(encoder(), made, progress=stop, **options)
+    log.write_text(log.read_text()[:-9])
+    train(encoder(), made, **options)
+    steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, *range(5, 13)]

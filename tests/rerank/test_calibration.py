@@ -55,3 +55,11 @@ def test_is_kept_in_the_configuration() -> None:
     )
     with pytest.raises(ModelError, match="damaged"):
         Calibration.from_config({"calibration": {"slope": "x"}})
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    for given in (([np.nan, 1.0], [0, 1], None), ([1.0, 2.0], [0, 1], [1, np.inf])):
+        with pytest.raises(InvalidInputError, match="must be finite"):
+            Calibration.fit(given[0], given[1], weights=given[2])
+    with pytest.raises(InvalidInputError, match="of one length"):
+        Calibration.fit([1.0, 2.0, 3.0], [0, 1])

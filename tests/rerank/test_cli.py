@@ -84,3 +84,23 @@ def test_without_torch_the_extra_is_named(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match="train"):
         train(judgments, tmp_path / "mine")
+
+
+def test_too_few_lists_are_not_called_measured(tmp_path: Path) -> None:
+    rows = [
+        {"query": f"the {one}", "passages": [one, "old river"], "labels": [1, 0]} for one in ("cat", "dog")
+    ]
+    path = tmp_path / "lists.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    report = train(path, tmp_path / "mine")
+    assert report["before"] == report["after"] == {}
+    start = str(tmp_path / "start")
+    asked = [str(path), "--out", str(tmp_path / "other"), "--start", start, "--steps", "1"]
+    said = CliRunner().invoke(APP, asked, catch_exceptions=False).stdout
+    assert "not measured: of 2 lists" in said
+    assert "nDCG" not in said
+
+
+def test_a_negative_seed_is_refused(judgments: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(APP, [str(judgments), "--out", str(tmp_path / "mine"), "--seed", "-1"])
+    assert done.exit_code == 2

@@ -90,3 +90,9 @@ def test_a_shorter_reranker_scores_and_can_be_trained(
 def test_too_few_texts_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="too few"):
         StudentTrainer(model(), (0, 2), texts(3), tmp_path, settings())
+
+
+def test_settings_are_checked() -> None:
+    for changed in ({"steps": 0}, {"tokens": 0}, {"measure_every": 0}, {"seed": -1}, {"rate": -1.0}):
+        with pytest.raises(InvalidInputError, match="must be"):
+            settings(**changed)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -288,8 +290,12 @@ def test_settings_are_checked() -> None:
         Settings(label_loss="hinge")
     with pytest.raises(InvalidInputError, match="divergence"):
         Settings(teacher_loss="hinge")
-    with pytest.raises(InvalidInputError, match="at least 1"):
-        Settings(steps=0)
+    for changed in (
+        {"steps": 0}, {"measure_every": 0}, {"dev": -1}, {"seed": -1}, {"rate": float("nan")},
+        {"head_rate": 0.0}, {"warmup": 2.0}, {"teacher_weight": -1.0}, {"teachers": {"bm25": float("inf")}},
+    ):  # fmt: skip
+        with pytest.raises(InvalidInputError, match="must be"):
+            Settings(**changed)
 
 
 def test_list_ndcg() -> None:
@@ -415,3 +421,57 @@ def test_a_start_that_is_not_there_is_a_model_error(tmp_path: Path) -> None:
     for folder in (tmp_path / "none", tmp_path):
         with pytest.raises(ModelError, match=r"config\.json is missing or damaged"):
             start_from(folder)
+
+
+def test_teachers_without_a_weight_are_named(tmp_path: Path) -> None:
+    taught = [replace(one, teachers={"gpt": (9.0, 1.0, 0.0)}) for one in lists(20)]
+    with pytest.raises(InvalidInputError, match=r"without a weight: gpt; .*\(bm25, cosine\)"):
+        Trainer(model(), tokenizer(), taught, tmp_path, settings())
+    Trainer(model(), tokenizer(), taught, tmp_path, settings(teacher_weight=0.0))
+    weighed = Trainer(model(), tokenizer(), taught, tmp_path, settings(teachers={"gpt": 1.0}))
+    batch = weighed.collate(taught[:2])
+    assert batch.taught.all()
+    assert (batch.teacher[:, 0] > 0).all()
+
+
+def test_a_teacher_of_weight_0_pulls_nowhere(tmp_path: Path) -> None:
+    trainer = Trainer(model(), tokenizer(), lists(20), tmp_path, settings(teachers={"cosine": 0.0}))
+    assert not trainer.collate(trainer.lists[:3]).taught.any()
+
+
+def test_lists_that_teach_nothing_are_refused(tmp_path: Path) -> None:
+    unlabelled = [replace(one, labels=(0.0, 0.0, 0.0)) for one in lists(20)]
+    Trainer(model(), tokenizer(), unlabelled, tmp_path, settings())  # the teacher's scores are an order
+    plain = [replace(one, teachers={}) for one in unlabelled]
+    with pytest.raises(InvalidInputError, match="no order to learn"):
+        Trainer(model(), tokenizer(), plain, tmp_path, settings())
+
+
+def test_what_is_not_held_out_is_not_measured(tmp_path: Path) -> None:
+    assert Trainer(model(), tokenizer(), lists(4), tmp_path, settings()).measure() == {}
+    irrelevant = [replace(one, labels=(0.0, 0.0, 0.0)) for one in lists(2)]
+    trainer = Trainer(model(), tokenizer(), [*irrelevant, *lists(8)], tmp_path, settings())
+    assert len(trainer.dev) == 2
+    assert trainer.measure() == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["state.json", "weights.safetensors", "average.safetensors", "optimizer.safetensors"]
+)
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, name: str) -> None:
+    Trainer(model(), tokenizer(), lists(60), tmp_path, settings()).run(until=7)
+    path = tmp_path / "latest" / name
+    path.write_bytes(path.read_bytes()[:10])
+    with pytest.raises(ModelError, match=rf"{name} is damaged .*; delete .*latest"):
+        Trainer(model(), tokenizer(), lists(60), tmp_path, settings()).run()
+    shutil.rmtree(tmp_path / "latest")
+    steps: list[int] = []
+    Trainer(model(), tokenizer(), lists(60), tmp_path, settings()).run(lambda step, _: steps.append(step))
+    assert steps[0] == 7
+
+
+def test_what_training_compiles_an_export_does_not_see(tmp_path: Path) -> None:
+    trainer = Trainer(model(), tokenizer(), lists(20), tmp_path, settings())
+    for layer in trainer.model.layers:
+        layer._compiled_call_impl = layer._call_impl  # what `layer.compile()` sets, without its minute
+    assert all(layer._compiled_call_impl is None for layer in trainer.averaged().layers)
