@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from retriever.encoder import StaticEncoder
     from retriever.types import Document
 
+_TABLE = "model.safetensors"
 _Out = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the encoder.", show_default=False)
 ]
@@ -189,8 +190,11 @@ def _check_out(out: Path) -> None:
     from rerank.output_folder import check_output_folder, config_says
 
     def is_encoder(folder: Path) -> bool:
-        # A teacher's folder has model.safetensors, too.
-        return config_says(folder, "model_type", "model2vec") and not (folder / "collection.json").exists()
+        # A teacher's folder has the table's name in it, too; one of ours may have been stopped in writing.
+        names = {path.name for path in folder.iterdir()}
+        stopped = "config.json" not in names and not names.isdisjoint({_TABLE, f".{_TABLE}.new"})
+        ours = stopped or config_says(folder, "model_type", "model2vec")
+        return ours and "collection.json" not in names
 
     check_output_folder(out, replaceable=is_encoder)
 

@@ -73,13 +73,14 @@ def check_vectors(vectors: NDArray[Any], called: str) -> None:
     :param called: what the message calls them.
     :raises InvalidInputError: naming the first row that cannot be used.
     """
-    if vectors.ndim != 2 or not vectors.shape[1]:
-        raise InvalidInputError(f"{called} must have the shape (n, dimensions), not {vectors.shape}")
+    values = np.asarray(vectors)  # torch's tensors, too
+    if values.ndim != 2 or not values.shape[1]:
+        raise InvalidInputError(f"{called} must have the shape (n, dimensions), not {tuple(values.shape)}")
     # One value that is not finite makes the sum so, which needs no second array of that size.
     with np.errstate(invalid="ignore", over="ignore"):
-        if np.isfinite(np.sum(vectors, dtype=np.float64)):
+        if np.isfinite(np.sum(values, dtype=np.float64)):
             return
-    rows = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    rows = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(rows):
         raise InvalidInputError(
             f"{called} hold values that are not finite, first in row {rows[0]}; leave such rows out"
@@ -89,7 +90,7 @@ def check_vectors(vectors: NDArray[Any], called: str) -> None:
 def _finite(value: Any) -> bool:
     """Whether a value is a number, and neither infinite nor NaN."""
     try:
-        return isinstance(value, Real) and math.isfinite(value)
+        return isinstance(value, Real | np.bool_) and math.isfinite(value)
     except OverflowError:  # a whole number that no float holds
         return False
 

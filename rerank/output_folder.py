@@ -18,12 +18,13 @@ def check_output_folder(folder: Path, *, replaceable: Callable[[Path], bool]) ->
     :param replaceable: whether what a folder holds may be written over.
     :raises InvalidInputError: if it is a file, holds anything else, or cannot be made or written to.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InvalidInputError(f"{folder} is a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not replaceable(folder):
-        raise InvalidInputError(f"{folder} is a folder with other files in it; name a new one")
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    missing: list[Path] = []
     try:
+        if folder.exists() and not folder.is_dir():
+            raise InvalidInputError(f"{folder} is a file; name a folder")
+        if folder.is_dir() and any(folder.iterdir()) and not replaceable(folder):
+            raise InvalidInputError(f"{folder} is a folder with other files in it; name a new one")
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass

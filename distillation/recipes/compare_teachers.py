@@ -30,7 +30,7 @@ from retriever.cli.console import counted
 from retriever.encoder import StaticEncoder
 
 FITTING = FittingConfig(epochs=4, learning_rate=0.04)
-STEPS = 80  # some four passes over 30,000 pairs would learn them by heart; this is two and a half
+STEPS = 80  # three passes over 28,000 pairs; more would learn them by heart
 
 
 def main() -> None:
@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=30_000)
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
+    if len({Teacher(name).name for name in options.teachers}) < 2:
+        parser.error("the teachers have the same name, and so the same cache; rename a folder")
     pairs = [pair for pair in load_mixture(options.data)[: options.pairs] if pair.source not in HELD_OUT]
     texts = [pair.query for pair in pairs] + [pair.positive for pair in pairs]
     read = {}

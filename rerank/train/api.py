@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from rerank.calibration import Calibration
@@ -118,7 +120,9 @@ def shorten(
     trainer = StudentTrainer(teacher, kept, texts, folder / "training", chosen)
     figures = trainer.run(progress)
     notes = {"window": window, "num_labels": 1, "layers_kept": kept, "training": asdict(chosen)}
-    export(trainer.model.cpu(), tokenizer, list(lists), folder, settings=notes)
+    notes |= _carried(Path(start))
+    # A copy leaves the compiled calls behind, which no range could be measured through.
+    export(copy.deepcopy(trainer.model).cpu(), tokenizer, list(lists), folder, settings=notes)
     return figures
 
 
@@ -134,7 +138,7 @@ def check_output(folder: Path) -> None:
     """
 
     def is_reranker(folder: Path) -> bool:
-        begun = all(path.name in ("training", "shorter") for path in folder.iterdir())
+        begun = any((folder / name).is_dir() for name in ("training", "shorter"))
         return begun or config_says(folder, "format", LATE_CROSSING)
 
     check_output_folder(folder, replaceable=is_reranker)
@@ -157,9 +161,11 @@ def _carried(start: Path) -> dict[str, Any]:
 
 def _calibration(trainer: Trainer) -> dict[str, Any]:
     """Fit logits to relevance on the lists held out; nothing where those are too few."""
-    if len(trainer.dev) < LEAST_HELD_OUT:
+    scored = trainer.held_out_scores()
+    if len(scored) < LEAST_HELD_OUT:
         return {}
-    logits, relevant = trainer.held_out_scores()
-    if not 0 < relevant.sum() < len(relevant):
+    logits, relevant = (np.concatenate(parts) for parts in zip(*scored, strict=True))
+    if relevant.all():
         return {}
-    return {"calibration": Calibration.fit(logits, relevant).to_dict()}
+    fitted = Calibration.fit(logits, relevant)
+    return {"calibration": fitted.to_dict()} if fitted.slope > 0 else {}

@@ -110,7 +110,7 @@ def _damage_named(path: Path) -> Iterator[None]:
     """Turn what a damaged file raises into an error that names it and what to do."""
     try:
         yield
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{path} is damaged ({error}); delete {path.parent} to go on from the checkpoint before it, or "
             "to start again where there is none"

@@ -145,14 +145,14 @@ def _open(path: Path, mode: str) -> IO[str]:
 def _parse(row: dict[str, Any], place: str) -> RankingList:
     """Make a ranking list of one line."""
     try:
-        teachers = row.get("teachers", {})
+        teachers = row.get("teachers") or {}
         if not isinstance(teachers, dict):
             raise InvalidInputError(f"teachers must be an object, not {reprlib.repr(teachers)}")
         if "query" not in row:
             raise InvalidInputError("it has no query")
         passages, labels = _list("passages", row.get("passages")), _list("labels", row.get("labels"))
         scores = {name: _list(f"scores of {name}", given) for name, given in teachers.items()}
-        return RankingList(row["query"], passages, labels, scores, row.get("kind", ""))
+        return RankingList(row["query"], passages, labels, scores, row.get("kind") or "")
     except InvalidInputError as error:
         raise InvalidInputError(
             f"{place} is not a ranking list of query, passages and labels: {error}"

@@ -20,17 +20,17 @@ FirstStage = Callable[
 ]  # documents -> (query, k) -> rows, best first
 NEGATIVES = 7  # a list of eight is what a step of the bundled models saw
 REACH = 100  # ranks of the first stage that negatives are drawn from
-LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")  # endings of names of JSONL files
+LINES = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz")  # endings of JSONL files' names
 SKIPPED = 2  # top ranks passed over: where no teacher is asked, these are most likely unlabelled positives
 
 
 def read_training_pairs(path: Path) -> list[RankingList] | dict[str, dict[str, float]]:
     """Read a file of training data.
 
-    :param path: JSONL (.jsonl, .ndjson, either gzipped) of ranking lists {"query", "passages", "labels"}; or
-        JSONL, CSV or TSV of {"query", "document", "label"}, a missing label being 1 (a click), or of
-        {"query", "positive", "negative"}, the negative, which may be missing, being a document of label 0. In
-        JSONL, documents, positives and negatives may be lists of texts.
+    :param path: JSONL (.jsonl, .ndjson, .json, each also gzipped) of ranking lists {"query", "passages",
+        "labels"}; or JSONL, CSV or TSV of {"query", "document", "label"}, a missing label being 1 (a
+        click), or of {"query", "positive", "negative"}, the negative, which may be missing, being a document
+        of label 0. In JSONL, documents, positives and negatives may be lists of texts.
     :return: the lists as they are, or the grades by query and document.
     :raises InvalidInputError: if the file is absent, empty, malformed or of another format; the message names
         the line.
@@ -118,7 +118,9 @@ def _grades(rows: Iterator[tuple[int, dict[str, Any]]], path: Path) -> dict[str,
         for text in _texts("the document", documents, place):
             judged[text] = max(grade, judged.get(text, grade))
         negative = row.get("negative")
-        for text in [] if negative in (None, "", []) else _texts("the negative", negative, place):
+        if isinstance(negative, str) and not negative.strip():
+            negative = None
+        for text in [] if negative in (None, []) else _texts("the negative", negative, place):
             judged.setdefault(text, 0.0)
     if not found:
         raise InvalidInputError(f"{path} is empty; give at least one (query, document, label)")

@@ -44,7 +44,8 @@ class Settings:
     :param label_loss: "listwise" or "pairwise".
     :param teacher_loss: "divergence" or "margin".
     :param teacher_weight: of the teacher's loss beside the label's.
-    :param teachers: weight of each teacher in their blend; 0 leaves one out.
+    :param teachers: weight of each teacher in their blend; 0 leaves one out. Others are left out of lists
+        that have one of these.
     :param sharpness: logits a standard deviation of the teachers' blend is worth.
     :param max_query: tokens read of a query.
     :param max_passage: tokens read of a passage.
@@ -163,10 +164,16 @@ class Trainer(TrainingLoop[Settings]):
         by_kind = {kind: float(np.mean(values)) for kind, values in sorted(gained.items())}
         return {"all": float(np.mean(every)), **by_kind}
 
-    def held_out_scores(self) -> tuple[FloatArray, NDArray[np.bool_]]:
-        """Return the averaged weights' logits of all passages held out, and which of those are relevant."""
-        relevant = np.concatenate([np.asarray(one.labels) > 0 for one in self.dev])
-        return np.concatenate(self._held_out_logits()), relevant
+    def held_out_scores(self) -> list[tuple[FloatArray, NDArray[np.bool_]]]:
+        """Score the lists held out that have a relevant passage, with the averaged weights.
+
+        :return: of each list, the logits of its passages and which of these are relevant.
+        """
+        return [
+            (logits, np.asarray(one.labels) > 0)
+            for one, logits in zip(self.dev, self._held_out_logits(), strict=True)
+            if any(one.labels)
+        ]
 
     def _held_out_logits(self) -> list[FloatArray]:
         """Score the lists held out with the averaged weights."""
@@ -322,11 +329,12 @@ class Trainer(TrainingLoop[Settings]):
 def _check(lists: Sequence[RankingList], settings: Settings) -> None:
     """Raise where a teacher of the lists has no weight, and where no list teaches anything."""
     teachers = settings.teachers if settings.teacher_weight else {}
-    unknown = {name for one in lists for name in one.teachers} - set(teachers)
+    unheard = [one.teachers for one in lists if teachers.keys().isdisjoint(one.teachers)]
+    unknown = {name for names in unheard for name in names}
     if unknown and settings.teacher_weight:
         known = f" ({', '.join(sorted(teachers))})" if teachers else ""
         raise InvalidInputError(
-            f"the lists have scores of teachers without a weight: {', '.join(sorted(unknown))}; give them "
+            f"lists have scores of no teacher with a weight, only of {', '.join(sorted(unknown))}; give them "
             f"one in Settings(teachers=...), 0 to leave them out, or call them by names that have one{known}"
         )
     if not any(any(one.labels) or is_taught(one, teachers) for one in lists):

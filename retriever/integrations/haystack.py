@@ -23,6 +23,7 @@ from retriever.errors import ConfigError, InvalidInputError
 from retriever.integrations.haystack_filters import to_filter
 from retriever.integrations.reranking import best_first, reranker_of
 from retriever.integrations.result_fields import checked_content, fields, text_and_span
+from retriever.integrations.search_options import check_search
 from retriever.loading import load_named_reranker
 from retriever.pipeline import Retriever
 from retriever.types import Depth, SearchResult
@@ -56,7 +57,7 @@ class TwoStageRetriever:
         content: str = "passage",
         filter_policy: str | FilterPolicy = FilterPolicy.REPLACE,
     ) -> None:
-        to_filter(filters)
+        check_search(to_filter(filters), depth)
         self.top_k = _checked_top_k(top_k)
         self.filters = filters
         self.depth = depth
@@ -171,7 +172,7 @@ class _Encoder:
         name: str | None,
         fingerprint: str | None,
     ) -> None:
-        self._wanted = dimensions
+        self.wanted = dimensions
         self._loaded = self._narrowed(model) if isinstance(model, StaticEncoder) else None
         self._name = name if isinstance(model, StaticEncoder) else str(model)
         self._fingerprint = self._loaded.fingerprint if self._loaded else fingerprint
@@ -197,14 +198,14 @@ class _Encoder:
                 "an encoder given as an object has no name to be written down by; save it with "
                 "encoder.save(folder) and build the component from the folder"
             )
-        width = self._wanted if self._loaded is None else self._loaded.dimensions
+        width = self.wanted if self._loaded is None else self._loaded.dimensions
         return {"model": self._name, "dimensions": width, "fingerprint": self._fingerprint}
 
     def _narrowed(self, encoder: StaticEncoder) -> StaticEncoder:
         """Return the encoder with as many dimensions as are wanted."""
-        if self._wanted in (None, encoder.dimensions):
+        if self.wanted in (None, encoder.dimensions):
             return encoder
-        return encoder.truncate(self._wanted)
+        return encoder.truncate(self.wanted)
 
 
 @component
@@ -225,6 +226,11 @@ class StaticTextEmbedder:
         fingerprint: str | None = None,
     ) -> None:
         self._encoder = _Encoder(model, dimensions, name, fingerprint)
+
+    @property
+    def dimensions(self) -> int | None:
+        """Leading dimensions kept; None keeps all."""
+        return self._encoder.wanted
 
     def warm_up(self) -> None:
         """Load an encoder that was given by name."""
@@ -276,6 +282,11 @@ class StaticDocumentEmbedder:
         self.meta_fields_to_embed = meta_fields_to_embed or []
         self.embedding_separator = embedding_separator
         self._encoder = _Encoder(model, dimensions, name, fingerprint)
+
+    @property
+    def dimensions(self) -> int | None:
+        """Leading dimensions kept; None keeps all."""
+        return self._encoder.wanted
 
     def warm_up(self) -> None:
         """Load an encoder that was given by name."""

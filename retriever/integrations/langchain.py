@@ -30,6 +30,8 @@ from retriever.loading import load_named_reranker
 from retriever.pipeline import Retriever
 from retriever.types import Depth, SearchResult
 
+_NO_SCORES = {"retrieval": None, "relevance_score": None, "start_index": None}
+
 
 class TwoStageRetriever(BaseRetriever):
     """A LangChain retriever over a collection.
@@ -105,13 +107,18 @@ class TwoStageRetriever(BaseRetriever):
 class FoundDocument(Document):
     """A document found; the same one found by another query equals it, though its scores differ.
 
-    That is what LangChain's multi-query retriever tells duplicates by.
+    That is what LangChain's multi-query retriever tells duplicates by. A document of LangChain's own equals
+    it where all is the same.
     """
 
     def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Document):
+            return NotImplemented
         if isinstance(other, FoundDocument):
-            return (self.id, self.page_content) == (other.id, other.page_content)
-        return super().__eq__(other)
+            mine, theirs = ({**one.metadata, **_NO_SCORES} for one in (self, other))
+        else:
+            mine, theirs = self.metadata, other.metadata
+        return (self.id, self.page_content, mine) == (other.id, other.page_content, theirs)
 
     def __hash__(self) -> int:
         return hash((self.id, self.page_content))

@@ -28,6 +28,7 @@ except ImportError as error:
     raise missing_extra("as_llama_index()", "llama-index-core", "llama-index") from error
 
 from rerank.protocol import Reranker
+from retriever.arguments import check_count
 from retriever.encoder import StaticEncoder
 from retriever.errors import ConfigError, InvalidInputError
 from retriever.integrations.llama_index_filters import to_filter
@@ -76,6 +77,7 @@ class TwoStageRetriever(BaseRetriever):
         self.similarity_top_k = similarity_top_k
         self.depth = depth
         self.filters = to_filter(filters) if isinstance(filters, MetadataFilters) else filters
+        check_count("similarity_top_k", similarity_top_k)
         check_search(self.filters, depth)
         self.rerank = rerank
         self.content = checked_content(content)

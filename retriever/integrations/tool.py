@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from retriever.errors import InvalidInputError, RetrieverError
+from retriever.errors import InvalidInputError, InvalidTypeError
 from retriever.integrations.citations import MIN_BUDGET, cite, token_counter
 from retriever.integrations.search_options import check_search
 from retriever.pipeline import Retriever
@@ -129,6 +129,7 @@ class RetrieverTool:
 
         :param arguments: the call's arguments, as the JSON text the model wrote or already read.
         :return: the content of the tool message: sources, or a line beginning with "error:".
+        :raises RetrieverError: if something else is wrong, such as a collection that was closed.
         """
         try:
             given = _read(arguments) if isinstance(arguments, str) else dict(arguments)
@@ -137,7 +138,7 @@ class RetrieverTool:
         except ValidationError as error:
             problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             return f"error: {'; '.join(problems)}"
-        except RetrieverError as error:
+        except (InvalidInputError, InvalidTypeError) as error:
             return f"error: {error}"
 
     @property

@@ -46,8 +46,8 @@ def judgments(tmp_path: Path) -> Path:
     return path
 
 
-def train(judgments: Path, out: Path, *options: object) -> dict[str, object]:
-    start = reranker_folder(out.parent / "start")
+def train(judgments: Path, out: Path, *options: object, start: Path | None = None) -> dict[str, object]:
+    start = start or reranker_folder(out.parent / "start")
     asked = [
         judgments,
         "--out",
@@ -74,8 +74,20 @@ def test_judgments_become_a_reranker(judgments: Path, tmp_path: Path) -> None:
 
 
 def test_layers_are_left_out_on_demand(judgments: Path, tmp_path: Path) -> None:
-    train(judgments, tmp_path / "mine", "--layers", 2)
-    assert OnnxReranker(tmp_path / "mine").config["architecture"]["layers"] == 2
+    start = reranker_folder(tmp_path / "start")
+    config = json.loads((start / "config.json").read_text(encoding="utf-8")) | {"recommended_weight": 0.7}
+    (start / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    train(judgments, tmp_path / "mine", "--layers", 2, start=start)
+    made = OnnxReranker(tmp_path / "mine")
+    assert made.config["architecture"]["layers"] == 2
+    assert made.recommended_weight == 0.7
+
+
+def test_a_training_stopped_while_its_model_was_written_goes_on(judgments: Path, tmp_path: Path) -> None:
+    train(judgments, tmp_path / "mine")
+    (tmp_path / "mine" / "config.json").write_text("{", encoding="utf-8")
+    train(judgments, tmp_path / "mine")
+    assert OnnxReranker(tmp_path / "mine").config["format"] == "late-crossing"
 
 
 def test_without_torch_the_extra_is_named(

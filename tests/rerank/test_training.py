@@ -123,15 +123,17 @@ def test_what_was_fitted_for_the_start_is_kept_and_the_calibration_fitted_anew(t
         "calibration": {"slope": 9, "intercept": 9},
     }
     (start / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    options = settings(steps=4, measure_every=2, dev=12)
-    train(lists(60), start=start, out=tmp_path / "mine", settings=options)
+    options = settings(steps=80, measure_every=40, dev=40)
+    train(lists(200), start=start, out=tmp_path / "mine", settings=options)
     reranker = OnnxReranker(tmp_path / "mine")
     assert (reranker.recommended_weight, reranker.config["stopping_tolerance"]) == (0.7, 1.5)
     calibration = Calibration.from_config(reranker.config)
     assert calibration is not None
-    assert calibration.slope != 9
-    train(lists(20), start=start, out=tmp_path / "few", settings=settings(steps=2, measure_every=2))
-    assert "calibration" not in OnnxReranker(tmp_path / "few").config
+    assert 0 < calibration.slope < 9
+    unlabelled = [replace(one, labels=(0.0, 0.0, 0.0)) for one in lists(6)]
+    for name, some in (("few", lists(20)), ("unlabelled", [*unlabelled, *lists(54)])):
+        train(some, start=start, out=tmp_path / name, settings=settings(steps=2, measure_every=2, dev=12))
+        assert "calibration" not in OnnxReranker(tmp_path / name).config
 
 
 def test_nothing_is_trained_into_a_folder_of_something_else(tmp_path: Path) -> None:
@@ -425,9 +427,11 @@ def test_a_start_that_is_not_there_is_a_model_error(tmp_path: Path) -> None:
 
 def test_teachers_without_a_weight_are_named(tmp_path: Path) -> None:
     taught = [replace(one, teachers={"gpt": (9.0, 1.0, 0.0)}) for one in lists(20)]
-    with pytest.raises(InvalidInputError, match=r"without a weight: gpt; .*\(bm25, cosine\)"):
+    with pytest.raises(InvalidInputError, match=r"only of gpt; .*\(bm25, cosine\)"):
         Trainer(model(), tokenizer(), taught, tmp_path, settings())
     Trainer(model(), tokenizer(), taught, tmp_path, settings(teacher_weight=0.0))
+    beside = [replace(one, teachers=one.teachers | {"bm25": (9.0, 1.0, 0.0)}) for one in taught]
+    Trainer(model(), tokenizer(), beside, tmp_path / "beside", settings())
     weighed = Trainer(model(), tokenizer(), taught, tmp_path, settings(teachers={"gpt": 1.0}))
     batch = weighed.collate(taught[:2])
     assert batch.taught.all()

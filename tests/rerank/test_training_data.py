@@ -96,13 +96,14 @@ def test_endings_count_in_any_case(tmp_path: Path) -> None:
         ("a.TSV", table.replace(b",", b"\t")),
         ("a.JSONL", line),
         ("a.ndjson", line),
+        ("a.json", line),
         ("a.JSONL.GZ", gzip.compress(line)),
     ):
         (tmp_path / name).write_bytes(content)
         assert read_training_pairs(tmp_path / name) == {"q": {"d": 1.0}}
 
 
-@pytest.mark.parametrize("name", ["a.json", "a.txt", "a.csv.gz", "a.parquet", "a"])
+@pytest.mark.parametrize("name", ["a.txt", "a.csv.gz", "a.parquet", "a"])
 def test_of_other_endings_those_that_are_read_are_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("[]")
     with pytest.raises(InvalidInputError, match=r"end in \.csv, \.tsv, \.jsonl"):

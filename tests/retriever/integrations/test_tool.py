@@ -9,7 +9,7 @@ from openai.types.chat import ChatCompletionFunctionToolParam
 from pydantic import TypeAdapter
 from pydantic_ai.models.test import TestModel
 
-from retriever.errors import FilterError, InvalidInputError
+from retriever.errors import ClosedError, FilterError, InvalidInputError
 from tests.factories import CORPUS
 
 QUERY = "where is the cat"
@@ -121,6 +121,15 @@ def test_the_function_tells_the_model_what_it_did_wrong(make, arguments, told):
     answer = make().as_tool().function(**arguments)
     assert answer.startswith("error:")
     assert told in answer
+
+
+def test_what_the_model_cannot_help_is_raised(make):
+    retriever = make()
+    tool = retriever.as_tool()
+    retriever.close()
+    for call in (tool.run, lambda arguments: tool.function(**arguments)):
+        with pytest.raises(ClosedError):
+            call({"query": "cat"})
 
 
 def test_impossible_options_are_refused_at_once(make):
