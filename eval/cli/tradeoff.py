@@ -25,7 +25,7 @@ from eval.cli.evaluate import (
 )
 from eval.peers import peer_stages
 from eval.recommendation import Recommendation, recommend, reranking_told
-from eval.report.page import write_report
+from eval.report.page import check_report_extra, write_report
 from eval.sources import open_source
 from eval.study_result import TradeoffResult
 from eval.tables import attribution_table, lost_table, tradeoff_table
@@ -74,6 +74,7 @@ def tradeoff(
     Separate several values with commas. An interrupted study goes on where it stopped when the same command
     is given again, and asking for more settings scores only what is new.
     """
+    check_report_extra()  # before the study, which takes minutes
     judged, retriever = open_source(dataset, questions=questions, queries=queries, qrels=qrels, split=split)
     with ExitStack() as stack:
         config = RetrieverConfig(encoder=encoder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from importlib.util import find_spec
 from pathlib import Path
 
 from eval.attribution import FATES, Attribution, LostQuery
@@ -14,6 +15,18 @@ from eval.study_result import TradeoffResult
 from retriever.errors import MissingExtraError
 
 _EXCERPT = 280  # characters of a document shown with a lost query
+
+
+def check_report_extra() -> None:
+    """Raise where what draws the report is not installed.
+
+    :raises MissingExtraError: naming what to install.
+    """
+    missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"the report needs {' and '.join(missing)}: pip install 'two-stage-retriever[report]'"
+        )
 
 
 def write_report(
@@ -35,12 +48,9 @@ def write_report(
     :return: the page's path.
     :raises MissingExtraError: if matplotlib or jinja2 is not installed.
     """
-    try:
-        from jinja2 import Environment, FileSystemLoader, select_autoescape
-    except ImportError as error:
-        raise MissingExtraError(
-            "the report needs jinja2: pip install 'two-stage-retriever[report]'"
-        ) from error
+    check_report_extra()
+    from jinja2 import Environment, FileSystemLoader, select_autoescape
+
     pictures = draw(folder, result, advice.result)
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

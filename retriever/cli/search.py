@@ -107,7 +107,8 @@ def search(
             query, k=k, depth=deep, filter=chosen, rerank=rerank,
             budget_ms=budget_ms, min_probability=min_probability,
         )  # fmt: skip
-        hints = [] if results else _field_hints(retriever, chosen)
+        passed = bool(results) or timings.reranked > 0  # what --min-probability kept back did pass the filter
+        hints = [] if passed else _field_hints(retriever, chosen)
     if as_json:
         print_json(
             {
@@ -121,7 +122,7 @@ def search(
         )
         return
     if not results:
-        out.print("Nothing found." if chosen is None else "Nothing found that passes the filter.")
+        out.print("Nothing found." if chosen is None or passed else "Nothing found that passes the filter.")
         if min_probability is not None:
             out.print(
                 f"Something less relevant than with a probability of {min_probability:g} may be there; "

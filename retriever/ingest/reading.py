@@ -169,8 +169,8 @@ def _read_whole(file: SourceFile, report: ReadReport) -> Document | None:
     else:
         text = decode(content, file.path)
         if file.format == "markdown":
-            title = markdown_title(text)
             declared, text = front_matter(text)
+            title = markdown_title(text, declared)
             if declared is None:
                 reason = "front matter that is no YAML, or more than metadata can hold; it was kept as text"
                 report.skip(str(file.path), reason)

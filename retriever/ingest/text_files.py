@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from retriever.ingest.records import json_value
 # A byte order mark names the encoding; without one only UTF-8 can be told from the rest for certain.
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?\n)---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _OF_ODD_YAML = (ValueError, TypeError, AttributeError, LookupError, RecursionError)  # seen from the library
 _HEAD = 8_192  # characters searched for a title; a title further down is none
 
@@ -90,17 +90,22 @@ def front_matter(text: str) -> tuple[dict[str, object] | None, str]:
     return plain, re.sub(r"\S", " ", text[:end]) + text[end:]
 
 
-def markdown_title(text: str) -> str:
-    """Return the title of a Markdown text: that of its front matter, else its first heading, else ""."""
+def markdown_title(text: str, declared: Mapping[str, object] | None) -> str:
+    """Return the title of a Markdown text: that of its front matter, else its first heading, else "".
+
+    :param text: the text.
+    :param declared: by its front matter, see `front_matter`.
+    :return: the title in one line.
+    """
     # Imported here because every search imports this package, and few read Markdown.
     from markdown_it import MarkdownIt
 
+    for name, value in (declared or {}).items():
+        if name.lower() == "title" and isinstance(value, str | int | float) and not isinstance(value, bool):
+            return " ".join(str(value).split())
     head = text[:_HEAD].lstrip("\ufeff")
     front = _FRONT_MATTER.match(head)
     if front:
-        declared = _FRONT_TITLE.search(front[1])
-        if declared:
-            return declared[1].strip("\"'")
         head = head[front.end() :]
     tokens = MarkdownIt("commonmark").parse(head)
     for token, content in pairwise(tokens):

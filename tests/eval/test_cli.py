@@ -110,6 +110,14 @@ def test_tradeoff_writes_a_report_and_recommends(beir, encoder, tmp_path):
     assert sum(values["attribution"]["shares"].values()) == pytest.approx(1)
 
 
+def test_tradeoff_names_its_extra_before_the_study(beir, encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr("eval.report.page.find_spec", lambda _: None)
+    found = run("tradeoff", beir, "--encoder", encoder, "--out", tmp_path / "study")
+    assert found.exit_code == 1
+    assert "two-stage-retriever[report]" in found.output
+    assert not (tmp_path / "study").exists()
+
+
 def test_tradeoff_runs_on_an_existing_collection(collection, questions_file, tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     options = ("--questions", questions_file, "--rerankers", "none", "--depths", "0")

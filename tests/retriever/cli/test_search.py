@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -107,11 +108,17 @@ def test_a_probability_that_nothing_reaches_is_named(run, collection, monkeypatc
     monkeypatch.setattr(
         Retriever,
         "search_timed",
-        lambda self, query, *, min_probability, **rest: ([], found(self, query, **rest)[1]),
+        lambda self, query, *, min_probability, **rest: (
+            [],
+            replace(found(self, query, **rest)[1], reranked=2),
+        ),
     )
-    answer = run("search", collection, "cat", "--min-probability", "0.3")
+    answer = run(
+        "search", collection, "cat", "--min-probability", "0.3", "--filter", '{"path": {"exists": true}}'
+    )
     assert answer.exit_code == 0
     assert "lower --min-probability" in answer.output
+    assert "passes the filter" not in answer.output
 
 
 def test_values_with_square_brackets_are_text(run, tmp_path, encoder_folder):

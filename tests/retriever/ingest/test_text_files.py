@@ -35,12 +35,18 @@ def test_a_binary_file_is_no_text():
         ("```sh\n# a comment\n```\n\n## The heading\n", "The heading"),
         ('---\ntitle: "From the front"\ntags: [a]\n---\n# Heading\n', "From the front"),
         ("---\ntags: [a]\n---\n# Heading\n", "Heading"),
+        ("---\ntitle: 'It''s here' # a comment\n---\n# Heading\n", "It's here"),
+        ("---\nTitle: >-\n  Folded\n  twice\n---\n", "Folded twice"),
+        ("---\ntitle: 1984\n---\n", "1984"),
+        ("---\ntitle:\n---\n# Heading\n", "Heading"),
+        ("---\ntitle: [unclosed\n---\n# Heading\n", "Heading"),
         ("No heading at all", ""),
         ("", ""),
     ],
 )
 def test_markdown_title(text, title):
-    assert markdown_title(text) == title
+    declared, rest = front_matter(text)
+    assert markdown_title(rest, declared) == title
 
 
 def test_title_from_name():
