@@ -13,6 +13,7 @@ from retriever.config import BUNDLED
 
 if TYPE_CHECKING:
     from retriever.encoder import StaticEncoder
+    from retriever.pipeline import Retriever
     from retriever.types import Document
 
 _TABLE = "model.safetensors"
@@ -146,25 +147,28 @@ def adapt(
 
 
 def _documents(directory: Path, given: StaticEncoder | None) -> tuple[Iterable[Document], str | None]:
-    """Return the documents of a collection with its encoder, or those of a source.
-
-    A collection whose own encoder is not at hand opens with the one given, if that is the same.
-    """
-    from retriever.errors import CollectionNotFoundError, ConfigError, ModelError
+    """Return the documents of a collection with its encoder, or those of a source."""
+    from retriever.errors import CollectionNotFoundError
     from retriever.ingest import read_sources
-    from retriever.pipeline import Retriever
 
     try:
-        try:
-            retriever = Retriever.open(directory)
-        except (ConfigError, ModelError):
-            if given is None:
-                raise
-            retriever = Retriever.open(directory, encoder=given)
-        with retriever:
+        with _opened(directory, given) as retriever:
             return list(retriever), retriever.config.encoder
     except CollectionNotFoundError:
         return read_sources([directory]), None
+
+
+def _opened(directory: Path, given: StaticEncoder | None) -> Retriever:
+    """Open a collection; one whose own encoder is not at hand with the one given, if that is the same."""
+    from retriever.errors import ConfigError, ModelError
+    from retriever.pipeline import Retriever
+
+    try:
+        return Retriever.open(directory)
+    except (ConfigError, ModelError):
+        if given is None:
+            raise
+        return Retriever.open(directory, encoder=given)
 
 
 def _texts(paths: list[Path]) -> Iterator[str]:

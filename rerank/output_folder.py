@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 from rerank.errors import InvalidInputError
 
@@ -38,10 +39,15 @@ def check_output_folder(folder: Path, *, replaceable: Callable[[Path], bool]) ->
                 path.rmdir()
 
 
-def config_says(folder: Path, key: str, value: str) -> bool:
-    """Tell whether a folder's config.json has a value; False where there is none to be read."""
+def config_of(folder: Path) -> dict[str, Any]:
+    """Return what a folder's config.json says; nothing where there is none to be read."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and config.get(key) == value
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def config_says(folder: Path, key: str, value: str) -> bool:
+    """Tell whether a folder's config.json has a value; False where there is none to be read."""
+    return config_of(folder).get(key) == value

@@ -43,13 +43,13 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=30_000)
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
-    if len({Teacher(name).name for name in options.teachers}) < 2:
+    teachers = [Teacher(name, max_length=TEACHER_LENGTH) for name in options.teachers]
+    if len({teacher.name for teacher in teachers}) < 2:
         parser.error("the teachers have the same name, and so the same cache; rename a folder")
     pairs = [pair for pair in load_mixture(options.data)[: options.pairs] if pair.source not in HELD_OUT]
     texts = [pair.query for pair in pairs] + [pair.positive for pair in pairs]
     read = {}
-    for name in options.teachers:
-        teacher = Teacher(name, max_length=TEACHER_LENGTH)
+    for teacher in teachers:
         with counted(f"{teacher.name} reads") as moved:
             read[teacher.name] = teacher_vectors(filled_cache(teacher, pairs, options.cache, moved), pairs)
     tests = {
@@ -64,7 +64,7 @@ def main() -> None:
         Console().print(stage, name, {kind: round(row["ndcg"], 4) for kind, row in found.items()})
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
-    start = distill(options.teachers[0], dimensions=START_DIMENSIONS)
+    start = distill(teachers[0], dimensions=START_DIMENSIONS)
     first, second = read
     combinations = {first: [read[first]], second: [read[second]], "both": list(read.values())}
     fitted = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from rerank.calibration import Calibration
 from rerank.errors import InvalidInputError
 from rerank.folder import LATE_CROSSING
-from rerank.output_folder import check_output_folder, config_says
+from rerank.output_folder import check_output_folder, config_of, config_says
 from rerank.train.batches import Collator
 from rerank.train.checkpoint import has_checkpoint
 from rerank.train.export import Parity, export
@@ -153,9 +152,9 @@ def _check(lists: Sequence[RankingList], out: Path) -> None:
 
 def _carried(start: Path) -> dict[str, Any]:
     """Return what was fitted for the start: its share in the blend, and when to stop."""
-    if not config_says(start, "format", LATE_CROSSING):
+    config = config_of(start)
+    if config.get("format") != LATE_CROSSING:
         return {}
-    config = json.loads((start / "config.json").read_text(encoding="utf-8"))
     return {key: config[key] for key in ("recommended_weight", "stopping_tolerance") if key in config}
 
 
@@ -164,7 +163,8 @@ def _calibration(trainer: Trainer) -> dict[str, Any]:
     scored = trainer.held_out_scores()
     if len(scored) < LEAST_HELD_OUT:
         return {}
-    logits, relevant = (np.concatenate(parts) for parts in zip(*scored, strict=True))
+    logits = np.concatenate([row for _, row in scored])
+    relevant = np.concatenate([np.asarray(one.labels) > 0 for one, _ in scored])
     if relevant.all():
         return {}
     fitted = Calibration.fit(logits, relevant)

@@ -155,38 +155,29 @@ class Trainer(TrainingLoop[Settings]):
         :return: the means over lists with a relevant passage, also over "all"; nothing where there is none.
         """
         gained: dict[str, list[float]] = defaultdict(list)
-        for one, logits in zip(self.dev, self._held_out_logits(), strict=True):
-            if any(one.labels):
-                gained[one.kind].append(list_ndcg(logits, one.labels))
+        for one, logits in self.held_out_scores():
+            gained[one.kind].append(list_ndcg(logits, one.labels))
         if not gained:
             return {}
         every = [value for values in gained.values() for value in values]
         by_kind = {kind: float(np.mean(values)) for kind, values in sorted(gained.items())}
         return {"all": float(np.mean(every)), **by_kind}
 
-    def held_out_scores(self) -> list[tuple[FloatArray, NDArray[np.bool_]]]:
-        """Score the lists held out that have a relevant passage, with the averaged weights.
+    def held_out_scores(self) -> list[tuple[RankingList, FloatArray]]:
+        """Score the lists held out with the averaged weights.
 
-        :return: of each list, the logits of its passages and which of these are relevant.
+        :return: the lists that have a relevant passage, each with the logits of its passages.
         """
-        return [
-            (logits, np.asarray(one.labels) > 0)
-            for one, logits in zip(self.dev, self._held_out_logits(), strict=True)
-            if any(one.labels)
-        ]
-
-    def _held_out_logits(self) -> list[FloatArray]:
-        """Score the lists held out with the averaged weights."""
         kept = {name: p.detach().clone() for name, p in self._trained.items()}
         self._load(self._average)
-        found: list[FloatArray] = []
+        found: list[tuple[RankingList, FloatArray]] = []
         with torch.no_grad():
             for start in range(0, len(self.dev), self.settings.lists):
                 some = self.dev[start : start + self.settings.lists]
                 logits = torch.stack(self._logits(self.collate(some))).sum(0).cpu().numpy()
-                found += [row[: len(one.labels)] for one, row in zip(some, logits, strict=True)]
+                found += [(one, row[: len(one.labels)]) for one, row in zip(some, logits, strict=True)]
         self._load(kept)
-        return found
+        return [(one, logits) for one, logits in found if any(one.labels)]
 
     def averaged(self) -> CrossEncoderModel:
         """Return the model with the averaged weights in it; training cannot go on from it."""
