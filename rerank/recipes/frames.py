@@ -74,7 +74,7 @@ def framed(groups: Sequence[Group], rng: Rng) -> tuple[str, Example]:
     sorts = sorted({group.sort for group in groups})
     sort = one_of(sorts, rng)
     group = one_of([group for group in groups if group.sort == sort], rng)
-    values, exchanged = _values(group, rng)
+    values, exchanged = filled(group, rng)
     order = rng.permutation(len(group.said))
     said, other = group.said[order[0]], group.said[order[1]]
     again = rng.random() < SAID_AGAIN
@@ -87,8 +87,13 @@ def framed(groups: Sequence[Group], rng: Rng) -> tuple[str, Example]:
     return sort, (asked.format(**values), passages)
 
 
-def _values(group: Group, rng: Rng) -> tuple[dict[str, str], dict[str, str]]:
-    """What goes into the frames, and the same with the sides, or the numbers, exchanged."""
+def filled(group: Group, rng: Rng) -> tuple[dict[str, str], dict[str, str]]:
+    """Draw what goes into a group's frames.
+
+    :param group: a relation.
+    :param rng: draws.
+    :return: values by place, and the same with the sides, or the numbers, exchanged.
+    """
     low, high = (str(number) for number in rng.choice(np.arange(2, 96), 2, replace=False))
     values = {"t": one_of(TOKENS, rng), "m": low, "n": high, "a": "", "b": ""}
     if group.fillers:
@@ -102,7 +107,7 @@ def _values(group: Group, rng: Rng) -> tuple[dict[str, str], dict[str, str]]:
 def _surrounded(passages: Sequence[str], groups: Sequence[Group], rng: Rng) -> list[str]:
     """The passages with one more sentence before or behind, the same for all."""
     group = one_of(groups, rng)
-    values, _ = _values(group, rng)
+    values, _ = filled(group, rng)
     more = as_sentence(one_of(SETTINGS, rng) + one_of(group.said, rng).format(**values))
     before = rng.random() < 0.5
     return [f"{more} {text}" if before else f"{text} {more}" for text in passages]

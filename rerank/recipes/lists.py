@@ -144,12 +144,12 @@ def _plain(scores: NDArray[Any]) -> tuple[float, ...]:
     return tuple(round(float(score), 4) for score in scores)
 
 
-def _every_mined(data: Path, vectors: Vectors, rng: np.random.Generator) -> Iterator[RankingList]:
-    """The mined lists of every source."""
+def _every_mined(data: Path, vectors: Vectors, rng: np.random.Generator, most: int) -> Iterator[RankingList]:
+    """The mined lists of every source, in pools filled up to so many passages."""
     for name, count in LISTS.items():
         pairs = read_pairs(data / f"{name}.jsonl.gz", count, rng)
-        wider = read_pairs(data / f"{name}.jsonl.gz", POOL, rng)
-        distractors = [positive for _, positive in wider][: max(0, POOL - count)]
+        wider = read_pairs(data / f"{name}.jsonl.gz", most, rng)
+        distractors = [positive for _, positive in wider][: max(0, most - count)]
         yield from mined_lists(name, pairs, distractors, vectors, rng)
     for name, pairs in pairs_of_paragraphs(data / "enwiki_passages.jsonl.gz", rng).items():
         yield from mined_lists(name, pairs, [], vectors, rng)
@@ -167,11 +167,12 @@ def main() -> None:
     parser.add_argument("--teacher", required=True, help="folder or hub id of all-MiniLM-L6-v2")
     parser.add_argument("--work", type=Path, required=True, help="folder for the teacher's vectors")
     parser.add_argument("--out", type=Path, required=True, help="the lists, .jsonl or .jsonl.gz")
+    parser.add_argument("--pool", type=int, default=POOL, help="passages of a file to mine in, at most")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     vectors = TeacherVectors(options.teacher, options.work)
-    lists = [one for one in _every_mined(options.data, vectors, rng) if kept(one)]
+    lists = [one for one in _every_mined(options.data, vectors, rng, options.pool) if kept(one)]
     rng = np.random.default_rng((options.seed, 1))  # these lists do not hang on how many were mined
     lists += structure_lists(options.data, rng)
     shuffled = [lists[row] for row in rng.permutation(len(lists))]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import logging
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -150,6 +152,34 @@ class TrainingLoop(ABC, Generic[SettingsT]):
         self._optimizer.zero_grad(set_to_none=True)
         self.step += 1
         return sum(share * loss for share, (loss, _) in zip(shares, results, strict=True))
+
+    def averaged(self) -> CrossEncoderModel:
+        """Return the model with the averaged weights in it; training cannot go on from it."""
+        self._load(self._average)
+        # A copy leaves behind what compiles the layers: the compiler warns of the hooks that an export sets.
+        return copy.deepcopy(self.model)
+
+    def _follow(self, decay: float) -> None:
+        """Move the averages towards the weights; in the first steps faster than by the decay."""
+        kept = min(decay, self.step / (self.step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self._average.values()), list(self._trained.values()), 1 - kept)
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """Have the averages in the model for a while."""
+        kept = {name: p.detach().clone() for name, p in self._trained.items()}
+        self._load(self._average)
+        try:
+            yield
+        finally:
+            self._load(kept)
+
+    def _load(self, values: dict[str, Tensor]) -> None:
+        """Copy values into the trained parameters."""
+        with torch.no_grad():
+            for name, parameter in self._trained.items():
+                parameter.copy_(values[name])
 
     def _checkpoint(self) -> None:
         """Write everything needed to go on."""

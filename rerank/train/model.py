@@ -190,14 +190,26 @@ class CrossEncoderModel(nn.Module):
         :param mask: 1.0 on tokens, 0.0 on padding, alike.
         :return: what was read.
         """
-        states = self.embed(ids)
-        after = [states]
-        bias = _padding_bias(mask)
-        for layer in self.layers:
-            states = layer(states, bias)
-            after.append(states)
+        after = self._after(ids, mask, self.shape.layers)
         compared = self.shape.compared
-        return Reading(states, torch.cat(after[compared - 1 : compared + 1], -1), mask)
+        return Reading(after[-1], torch.cat(after[compared - 1 : compared + 1], -1), mask)
+
+    def middle(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Run the layers only as far as tokens are compared.
+
+        :param ids: token ids (texts, length).
+        :param mask: 1.0 on tokens, 0.0 on padding, alike.
+        :return: what a reading has as `middle`.
+        """
+        return torch.cat(self._after(ids, mask, self.shape.compared)[-2:], -1)
+
+    def _after(self, ids: Tensor, mask: Tensor, layers: int) -> list[Tensor]:
+        """States after so many layers: first the looked up ones, then those after each layer."""
+        after = [self.embed(ids)]
+        bias = _padding_bias(mask)
+        for layer in list(self.layers)[:layers]:
+            after.append(layer(after[-1], bias))
+        return after
 
     def score(self, query: Reading, passage: Reading) -> tuple[Tensor, Tensor]:
         """Score pairs of texts that were read.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -168,22 +167,13 @@ class Trainer(TrainingLoop[Settings]):
 
         :return: the lists that have a relevant passage, each with the logits of its passages.
         """
-        kept = {name: p.detach().clone() for name, p in self._trained.items()}
-        self._load(self._average)
         found: list[tuple[RankingList, FloatArray]] = []
-        with torch.no_grad():
+        with self._averaged_weights(), torch.no_grad():
             for start in range(0, len(self.dev), self.settings.lists):
                 some = self.dev[start : start + self.settings.lists]
                 logits = torch.stack(self._logits(self.collate(some))).sum(0).cpu().numpy()
                 found += [(one, row[: len(one.labels)]) for one, row in zip(some, logits, strict=True)]
-        self._load(kept)
         return [(one, logits) for one, logits in found if any(one.labels)]
-
-    def averaged(self) -> CrossEncoderModel:
-        """Return the model with the averaged weights in it; training cannot go on from it."""
-        self._load(self._average)
-        # A copy leaves behind what compiles the layers: the compiler warns of the hooks that an export sets.
-        return copy.deepcopy(self.model)
 
     def _advance(self) -> float:
         """One optimizer step."""
@@ -192,9 +182,7 @@ class Trainer(TrainingLoop[Settings]):
         shares = [lists[first :: self._workers] for first in range(self._workers)]
         results = list(self._pool.map(self._gradient, shares))
         loss = self._descend(results, [len(share) / len(lists) for share in shares])
-        share = min(self.settings.decay, self.step / (self.step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self._average.values()), list(self._trained.values()), 1 - share)
+        self._follow(self.settings.decay)
         return loss
 
     def _gradient(self, lists: Sequence[RankingList]) -> tuple[float, tuple[Tensor, ...]]:
@@ -309,12 +297,6 @@ class Trainer(TrainingLoop[Settings]):
             (scales, 20 * self.settings.head_rate),
         )
         return [{"params": params, "peak": rate, "lr": rate} for params, rate in rates if params]
-
-    def _load(self, values: dict[str, Tensor]) -> None:
-        """Copy values into the trained parameters."""
-        with torch.no_grad():
-            for name, parameter in self._trained.items():
-                parameter.copy_(values[name])
 
 
 def _check(lists: Sequence[RankingList], settings: Settings) -> None:
