@@ -17,6 +17,7 @@ from rerank.recipes.senses import SET, Word, read_words
 from rerank.train.exchange import Exchange
 
 SENSES = 0.18  # share that asks for senses of a word
+GLOSSED = 0.15  # share that asks for senses of a dictionary's words, where there are any
 AT_A_TIME = 3  # senses of a word
 SAID_AGAIN = 0.6  # share in which one of the queries is a statement, too
 SETTLED = 0.15  # share of passages that begin with a setting
@@ -31,17 +32,25 @@ class Exchanges:
 
     :param groups: relations, by sort; every sort is as likely.
     :param words: with their senses.
+    :param glossed: more words, from a dictionary; may be none.
     """
 
     groups: dict[str, list[Group]]
     words: list[Word]
+    glossed: Sequence[Word] = ()
 
     @classmethod
-    def to_train_on(cls) -> Exchanges:
-        """Those of all relations and words but the ones that are kept from training."""
+    def to_train_on(cls, glossed: Sequence[Word] = ()) -> Exchanges:
+        """Those of all relations and words but the ones that are kept from training.
+
+        :param glossed: more words.
+        :return: what draws.
+        """
         (groups, _), (words, _) = read_groups(), read_words()
         sorts = sorted({group.sort for group in groups})
-        return cls({sort: [group for group in groups if group.sort == sort] for sort in sorts}, words)
+        return cls(
+            {sort: [group for group in groups if group.sort == sort] for sort in sorts}, words, glossed
+        )
 
     def __call__(self, rng: Rng) -> Exchange:
         """Draw one.
@@ -51,22 +60,14 @@ class Exchanges:
         """
         found = Exchange((), (), (), ())
         while not (found.passages and found.queries):  # a relation may be said without what is exchanged
-            found = self._of_senses(rng) if rng.random() < SENSES else self._of_sides(rng)
+            found = self._drawn(rng)
         return found
 
-    def _of_senses(self, rng: Rng) -> Exchange:
-        """Statements that use one word in up to three senses, and queries that mean each."""
-        word = self.words[int(rng.integers(len(self.words)))]
-        chosen = [int(row) for row in rng.permutation(len(word))[:AT_A_TIME]]
-        setting = one_of(SETTINGS, rng) if rng.random() < SET else ""
-        passages: list[tuple[str, int]] = []
-        queries: list[tuple[str, int]] = []
-        for sense in chosen:
-            said = _shuffled(word[sense].said, rng)
-            passages += [(as_sentence(setting + text), sense) for text in said[:2]]
-            asked = _shuffled(word[sense].asked, rng)[:2]
-            queries += [(text, sense) for text in (*asked, *said[2:3])]
-        return _exchange(passages, queries)
+    def _drawn(self, rng: Rng) -> Exchange:
+        """One of any kind, perhaps with nothing in it."""
+        if self.glossed and rng.random() < GLOSSED:
+            return _of_senses(self.glossed, rng)
+        return _of_senses(self.words, rng) if rng.random() < SENSES else self._of_sides(rng)
 
     def _of_sides(self, rng: Rng) -> Exchange:
         """A relation said in two ways, each with its sides as they are and exchanged, and asked for so."""
@@ -95,6 +96,21 @@ class Exchanges:
             if _differs(text, both)
         ]
         return _exchange(passages, queries)
+
+
+def _of_senses(words: Sequence[Word], rng: Rng) -> Exchange:
+    """Statements that use one word in up to three senses, and queries that mean each."""
+    word = words[int(rng.integers(len(words)))]
+    chosen = [int(row) for row in rng.permutation(len(word))[:AT_A_TIME]]
+    setting = one_of(SETTINGS, rng) if rng.random() < SET else ""
+    passages: list[tuple[str, int]] = []
+    queries: list[tuple[str, int]] = []
+    for sense in chosen:
+        said = _shuffled(word[sense].said, rng)
+        passages += [(as_sentence(setting + text), sense) for text in said[:2]]
+        asked = _shuffled(word[sense].asked, rng)[:2]
+        queries += [(text, sense) for text in (*asked, *said[2:3])]
+    return _exchange(passages, queries)
 
 
 def _shuffled(texts: Sequence[str], rng: Rng) -> list[str]:

@@ -53,7 +53,7 @@ def mined_lists(
     :param distractors: further passages of the pool.
     :param vectors: texts to L2-normalised vectors.
     :param rng: draws.
-    :return: one list a pair, positive first, scored by the teacher ("cosine") and BM25 ("bm25").
+    :return: one list a pair that is kept, positive first, scored by the teacher ("cosine") and BM25 ("bm25").
     """
     import bm25s
     import Stemmer  # type: ignore[import-not-found, unused-ignore]
@@ -66,9 +66,10 @@ def mined_lists(
     stem = Stemmer.Stemmer("english")
     index = bm25s.BM25()
     index.index(bm25s.tokenize(pool, stopwords="en", stemmer=stem, show_progress=False), show_progress=False)
-    rows, queries = vectors(pool), vectors([query for query, _ in pairs])
-    for number, (query, positive) in enumerate(pairs):
-        cosine = rows @ queries[number]
+    asked = [(query, positive) for query, positive in pairs if kept(query)]
+    rows, queries = vectors(pool), vectors([query for query, _ in asked])
+    for (query, positive), vector in zip(asked, queries, strict=True):
+        cosine = rows @ vector
         words = bm25s.tokenize([query], stopwords="en", stemmer=stem, return_ids=False, show_progress=False)[
             0
         ]
@@ -155,9 +156,9 @@ def _every_mined(data: Path, vectors: Vectors, rng: np.random.Generator, most: i
         yield from mined_lists(name, pairs, [], vectors, rng)
 
 
-def kept(one: RankingList) -> bool:
-    """Whether a mined list is among those trained on: by its query alone."""
-    return int(hashlib.md5(one.query.encode(), usedforsecurity=False).hexdigest(), 16) % MINED_KEPT == 0
+def kept(query: str) -> bool:
+    """Whether a query's list is among those mined: by its text alone."""
+    return int(hashlib.md5(query.encode(), usedforsecurity=False).hexdigest(), 16) % MINED_KEPT == 0
 
 
 def main() -> None:
@@ -168,13 +169,15 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for the teacher's vectors")
     parser.add_argument("--out", type=Path, required=True, help="the lists, .jsonl or .jsonl.gz")
     parser.add_argument("--pool", type=int, default=POOL, help="passages of a file to mine in, at most")
+    parser.add_argument("--short", type=float, default=1.0, help="share kept of the short lists")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     vectors = TeacherVectors(options.teacher, options.work)
-    lists = [one for one in _every_mined(options.data, vectors, rng, options.pool) if kept(one)]
+    lists = list(_every_mined(options.data, vectors, rng, options.pool))
     rng = np.random.default_rng((options.seed, 1))  # these lists do not hang on how many were mined
-    lists += structure_lists(options.data, rng)
+    short = list(structure_lists(options.data, rng))
+    lists += [short[row] for row in rng.permutation(len(short))[: round(options.short * len(short))]]
     shuffled = [lists[row] for row in rng.permutation(len(lists))]
     write_lists(options.out, shuffled)
     counts = Counter(one.kind for one in lists)

@@ -1,18 +1,24 @@
 """Train the reader of a reranker, together with its comparison, to tell sides and senses apart.
 
-    python -m rerank.recipes.reader --data DATA/train --start OLD --out WORK/reader
+    python -m rerank.recipes.reader --data DATA/train --start OLD --out WORK/reader --until 1000
+    python -m rerank.recipes.reader --data DATA/train --start OLD --weights WORK/reader --out WORK/settled
+        --settings '{"steps": 500, "rate": 1e-4, "head_rate": 3e-4, "keep_weight": 30, "texts": 8,
+        "max_text": 160, "seed": 2}'
 
-OLD is the folder of an exported reranker. Then train the comparison on with mined lists
-(`rerank.recipes.train --start WORK/reader`). A training that was interrupted goes on when the same command is
-given again.
+OLD is the folder of an exported reranker. With --weights a training is gone on from, with a dictionary's
+words beside the others, and text of every kind, not of Wikipedia alone, is to be read as OLD does. Then the
+comparison is trained on with mined lists (`rerank.recipes.train --start WORK/settled`). A training that was
+interrupted goes on when the same command is given again.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import gzip
 import json
 import logging
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +26,9 @@ import numpy as np
 
 from rerank.recipes.exchanges import Exchanges
 from rerank.recipes.frames import framed, read_groups
-from rerank.recipes.senses import ambiguous, read_words
+from rerank.recipes.senses import Word, ambiguous, glossed_words, read_words
+from rerank.recipes.sources import LISTS, read_pairs
+from rerank.train.checkpoint import read_checkpoint
 from rerank.train.exchange import MinimalPair
 from rerank.train.reader import ReaderSettings, ReaderTrainer
 from rerank.train.start import start_from
@@ -39,22 +47,55 @@ def held_out_pairs() -> list[MinimalPair]:
     return [MinimalPair(sort, query, *passages[:2]) for sort, (query, passages) in drawn]
 
 
+def _paragraphs(data: Path) -> Iterator[str]:
+    """Wikipedia's, as they come."""
+    with gzip.open(data / "enwiki_passages.jsonl.gz", "rt", encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)["text"]
+
+
+def _of_every_kind(data: Path) -> list[str]:
+    """Queries and passages of the sources that lists are mined from, and as many paragraphs."""
+    rng = np.random.default_rng(0)
+    pairs = [
+        pair for name, count in LISTS.items() for pair in read_pairs(data / f"{name}.jsonl.gz", count, rng)
+    ]
+    texts = [text for pair in pairs for text in pair]
+    return [*texts, *islice(_paragraphs(data), len(texts))]
+
+
 def main() -> None:
     """Read the options and train."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the training pairs")
     parser.add_argument("--start", type=Path, required=True, help="folder of the reranker to start from")
+    parser.add_argument("--weights", type=Path, help="training folder whose weights are gone on from")
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
     parser.add_argument("--until", type=int, help="stop after this step")
     parser.add_argument("--settings", type=json.loads, default={}, help="settings as a JSON object")
     options = parser.parse_args()
     settings = ReaderSettings(**options.settings)
-    model, tokenizer = start_from(options.start)
-    with gzip.open(options.data / "enwiki_passages.jsonl.gz", "rt", encoding="utf-8") as lines:
-        texts = [json.loads(line)["text"] for line in islice(lines, settings.steps * settings.texts)]
+    original, tokenizer = start_from(options.start)
+    model, count = copy.deepcopy(original), settings.steps * settings.texts
+    glossed: list[Word] = []
+    if options.weights is None:
+        texts = list(islice(_paragraphs(options.data), count))
+    else:
+        weights, average, _ = read_checkpoint(options.weights)
+        model.load_state_dict(weights | average)
+        glossed = glossed_words(options.data / "wordnet_glosses.jsonl.gz")
+        texts = _of_every_kind(options.data)
+        texts = [texts[row] for row in np.random.default_rng(settings.seed).permutation(len(texts))[:count]]
     trainer = ReaderTrainer(
-        model, tokenizer, Exchanges.to_train_on(), texts, held_out_pairs(), options.out, settings
+        model,
+        original,
+        tokenizer,
+        Exchanges.to_train_on(glossed),
+        texts,
+        held_out_pairs(),
+        options.out,
+        settings,
     )
     figures = trainer.run(
         lambda step, loss: logging.info("step %d loss %.4f", step, loss) if step % 20 == 0 else None,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rerank.recipes.frames import SAID_AGAIN, held_apart
 from rerank.recipes.minimal_pairs import SETTINGS, Example, Rng, as_sentence, one_of
+from rerank.recipes.sources import examples_by_sense
 
 SET = 0.3  # share of lists whose statements all begin with the same setting
 
@@ -43,6 +44,21 @@ def read_words() -> tuple[list[Word], list[Word]]:
         for entry in entries
     ]
     return held_apart(words)
+
+
+def glossed_words(path: Path) -> list[Word]:
+    """Read words whose senses have examples in WordNet.
+
+    :param path: the WordNet pairs (`rerank.recipes.sources`).
+    :return: the words; examples are their statements, glosses their queries.
+    """
+    return [
+        tuple(
+            Sense(tuple(examples), (f"{lemma}: {gloss}", f"{lemma} in the sense of {gloss}"))
+            for gloss, examples in senses.items()
+        )
+        for lemma, senses in examples_by_sense(path).items()
+    ]
 
 
 def ambiguous(words: Sequence[Word], rng: Rng) -> Example:

@@ -100,6 +100,29 @@ def sense_groups(path: Path, rng: np.random.Generator, count: int) -> Iterator[t
     :param count: groups at most.
     :return: (query, glosses), the right gloss first, the others being other senses of the same lemma.
     """
+    glosses, examples = _glosses_and_examples(path)
+    usable = [query for query, (lemma, gloss) in examples.items() if set(glosses[lemma]) - {gloss}]
+    for place in rng.permutation(len(usable))[:count]:
+        lemma, gloss = examples[usable[place]]
+        others = sorted(set(glosses[lemma]) - {gloss})
+        picked = [others[row] for row in rng.permutation(len(others))[:4]]
+        yield usable[place], [f"{lemma}: {text}" for text in (gloss, *picked)]
+
+
+def examples_by_sense(path: Path) -> dict[str, dict[str, list[str]]]:
+    """Find lemmas whose senses have examples, of two senses at least.
+
+    :param path: the WordNet pairs.
+    :return: examples by gloss, by lemma.
+    """
+    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for example, (lemma, gloss) in _glosses_and_examples(path)[1].items():
+        found[lemma][gloss].append(example)
+    return {lemma: dict(senses) for lemma, senses in found.items() if len(senses) > 1}
+
+
+def _glosses_and_examples(path: Path) -> tuple[dict[str, list[str]], dict[str, tuple[str, str]]]:
+    """The glosses of each lemma, and the lemma and gloss that each example is of."""
     glosses: dict[str, list[str]] = defaultdict(list)
     examples: dict[str, tuple[str, str]] = {}
     for row in _rows(path):
@@ -108,12 +131,7 @@ def sense_groups(path: Path, rng: np.random.Generator, count: int) -> Iterator[t
             examples[row["query"]] = (lemma, gloss)
         elif len(row["positive"]) >= SHORTEST:
             glosses[row["query"]].append(row["positive"])
-    usable = [query for query, (lemma, gloss) in examples.items() if set(glosses[lemma]) - {gloss}]
-    for place in rng.permutation(len(usable))[:count]:
-        lemma, gloss = examples[usable[place]]
-        others = sorted(set(glosses[lemma]) - {gloss})
-        picked = [others[row] for row in rng.permutation(len(others))[:4]]
-        yield usable[place], [f"{lemma}: {text}" for text in (gloss, *picked)]
+    return glosses, examples
 
 
 def word_glosses(path: Path) -> list[Pair]:

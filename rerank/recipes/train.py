@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 
 from rerank.train.checkpoint import read_checkpoint
 from rerank.train.lists import read_lists
-from rerank.train.model import CrossEncoderModel
+from rerank.train.model import Architecture, CrossEncoderModel
 from rerank.train.trainer import Settings, Trainer
 
 
@@ -29,7 +29,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--lists", type=Path, required=True)
     parser.add_argument(
-        "--encoder", type=Path, required=True, help="folder of the sentence encoder to start from"
+        "--encoder",
+        type=Path,
+        required=True,
+        help="folder of the sentence encoder to start from; with --start its tokenizer alone counts",
     )
     parser.add_argument("--start", type=Path, help="training folder whose weights are started from instead")
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
@@ -39,9 +42,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     tokenizer = Tokenizer.from_file(str(options.encoder / "tokenizer.json"))
-    model = CrossEncoderModel.from_encoder(options.encoder)
-    if options.start is not None:
-        weights, average, _ = read_checkpoint(options.start)
+    if options.start is None:
+        model = CrossEncoderModel.from_encoder(options.encoder)
+    else:
+        weights, average, state = read_checkpoint(options.start)
+        model = CrossEncoderModel(Architecture(**state["architecture"]))
         model.load_state_dict(weights | average)
     settings = Settings(steps=options.steps, **options.settings)
     trainer = Trainer(model, tokenizer, list(read_lists(options.lists)), options.out, settings)

@@ -9,7 +9,6 @@ added to what a query costs.
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -88,6 +87,7 @@ class ReaderTrainer(TrainingLoop[ReaderSettings]):
     """Trains layers and comparison of a late-crossing cross-encoder.
 
     :param model: changed in place.
+    :param original: as which plain text is to be read; also whose likeness the comparison aligns by.
     :param tokenizer: the model's.
     :param draw: makes an exchange.
     :param texts: plain ones, taken in order.
@@ -100,6 +100,7 @@ class ReaderTrainer(TrainingLoop[ReaderSettings]):
     def __init__(
         self,
         model: CrossEncoderModel,
+        original: CrossEncoderModel,
         tokenizer: Tokenizer,
         draw: Callable[[np.random.Generator], Exchange],
         texts: Sequence[str],
@@ -116,7 +117,7 @@ class ReaderTrainer(TrainingLoop[ReaderSettings]):
         self._held_out = sorted(held_out, key=lambda pair: len(pair.right))
         self.model = model.to(self.device)
         # Not `no_grad` around it: a compiled layer is compiled again for every such difference.
-        self.original = copy.deepcopy(model).requires_grad_(False)
+        self.original = original.to(self.device).requires_grad_(False)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith(("layers.", "comparison.")))
         self._trained = {name: p for name, p in model.named_parameters() if p.requires_grad}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 from hypothesis import given
@@ -11,10 +14,11 @@ from hypothesis import strategies as st
 
 from rerank.recipes.exchanges import Exchanges
 from rerank.recipes.frames import read_groups
+from rerank.recipes.senses import glossed_words
 from tests.rerank.factories import plain
 
 EXCHANGES = Exchanges.to_train_on()
-SIDES_ONLY = Exchanges(EXCHANGES.groups, EXCHANGES.words[:0])
+SIDES_ONLY = Exchanges(EXCHANGES.groups, [])
 
 
 @given(st.integers(0, 2**32))
@@ -51,3 +55,30 @@ def test_no_exchange_has_a_sentence_of_the_probe(probe_sentences: set[str]) -> N
     for _ in range(1000):
         drawn = EXCHANGES(rng)
         assert not probe_sentences & {plain(text) for text in (*drawn.queries, *drawn.passages)}
+
+
+def test_a_dictionarys_examples_are_told_apart_by_its_glosses(tmp_path: Path) -> None:
+    path = tmp_path / "glosses.jsonl.gz"
+    rows = [
+        ("he sat on the bank", "bank: sloping land beside water"),
+        ("a grassy bank", "bank: sloping land beside water"),
+        ("she robbed the bank", "bank: a place that lends money"),
+        ("a lonely example", "lonely: without others"),
+        ("bank", "sloping land beside water"),
+    ]
+    with gzip.open(path, "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps({"query": a, "positive": b}) + "\n" for a, b in rows)
+    words = glossed_words(path)
+    assert [[sense.said for sense in word] for word in words] == [
+        [("he sat on the bank", "a grassy bank"), ("she robbed the bank",)]
+    ]
+    draw = Exchanges(EXCHANGES.groups, EXCHANGES.words, words)
+    drawn = [draw(np.random.default_rng(seed)) for seed in range(60)]
+    of_the_word = [one for one in drawn if any("bank: " in text for text in one.queries)]
+    assert of_the_word
+    assert len(of_the_word) < len(drawn)
+    for one in of_the_word:
+        right = dict(zip(one.passages, one.passage_sides, strict=True))
+        lends = next(side for text, side in right.items() if "robbed" in text)
+        asked = dict(zip(one.queries, one.query_sides, strict=True))
+        assert asked["bank: a place that lends money"] == lends

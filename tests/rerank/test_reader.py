@@ -43,6 +43,7 @@ def trainer(folder: Path, **changed: object) -> ReaderTrainer:
     settings = {"steps": 12, "exchanges": 8, "texts": 4, "rate": 2e-3, "head_rate": 5e-3, "measure_every": 6}
     return ReaderTrainer(
         model(),
+        model(),
         tokenizer(),
         draw,
         [sentence(rng, 6) for _ in range(100)],
@@ -92,7 +93,7 @@ def test_an_interrupted_training_comes_to_the_same_weights(tmp_path: Path) -> No
 
 def test_without_plain_text_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="plain text"):
-        ReaderTrainer(model(), tokenizer(), draw, [], held_out(), tmp_path, ReaderSettings())
+        ReaderTrainer(model(), model(), tokenizer(), draw, [], held_out(), tmp_path, ReaderSettings())
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"rate": -1.0}, {"keep_weight": -1.0}, {"decay": 2.0}])
