@@ -23,7 +23,11 @@ def sync(
     title_field: TitleField = None,
     id_field: IdField = None,
     skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Go on past files and records that cannot be read.")
+        bool,
+        typer.Option(
+            "--skip-unreadable",
+            help="Go on past files and records that cannot be read; what they held before stays.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
@@ -47,7 +51,7 @@ def sync(
     for line in report.lines():
         say(line)
     if as_json:
-        print_json(asdict(summary) | {"documents": size})
+        print_json(asdict(summary) | {"documents": size, "skipped": dict(report.skipped)})
         return
     out.out(
         f"{directory}: {size:,} documents; {summary.read:,} files read, {summary.unchanged:,} unchanged, "

@@ -11,7 +11,7 @@ from retriever.ingest.discovery import Format, SourceFile, find_files
 from retriever.ingest.html_pages import read_html
 from retriever.ingest.pdf_files import read_pdf, require_pdf_reader
 from retriever.ingest.records import RecordFields, record_document
-from retriever.ingest.report import ReadReport
+from retriever.ingest.report import NOT_READABLE, NOT_USABLE, ReadReport
 from retriever.ingest.tables import (
     count_lines,
     count_parquet,
@@ -124,7 +124,7 @@ class _Reader:
             except SourceError as error:
                 if not self._skip_unreadable:
                     raise
-                self._report.skip(str(error), "not readable")
+                self._report.skip(str(error), NOT_READABLE)
 
     def _documents(self, file: SourceFile) -> Iterator[Document]:
         records = RECORDS.get(file.format)
@@ -148,7 +148,7 @@ class _Reader:
             except SourceError as error:
                 if not self._skip_unreadable:
                     raise
-                self._report.skip(str(error), "not usable")
+                self._report.skip(str(error), NOT_USABLE)
                 continue
             if document is None:
                 self._report.skip(where, "empty")

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 _EXAMPLES = 3
+NOT_READABLE = "not readable"  # a file
+NOT_USABLE = "not usable"  # a record
 
 
 @dataclass(slots=True)
@@ -33,6 +35,11 @@ class ReadReport:
         examples = self.examples.setdefault(reason, [])
         if len(examples) < _EXAMPLES:
             examples.append(name)
+
+    @property
+    def unread(self) -> int:
+        """How many files and records could not be read; what is empty is not among them."""
+        return self.skipped[NOT_READABLE] + self.skipped[NOT_USABLE]
 
     def lines(self) -> list[str]:
         """Return one line for each reason: how many were left out, why, and the first few names."""

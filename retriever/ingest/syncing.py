@@ -152,7 +152,8 @@ def sync(
     :param sources: files and folders, as for `read_sources`.
     :param fields: which fields of a record are id, text and title; None for those that the file was read with
         before, or all files were.
-    :param skip_unreadable: leave out what cannot be read, and note it in the report.
+    :param skip_unreadable: leave out what cannot be read, and note it in the report; what such a file held
+        before stays.
     :param report: filled in while files are read.
     :return: what was done.
     :raises SourceError: if a source does not exist or cannot be read.
@@ -205,9 +206,14 @@ class _Sync:
         return True
 
     def take_in(self, file: SourceFile) -> None:
-        """Read a file, and delete what neither it nor another still holds."""
+        """Read a file, and delete what neither it nor another still holds.
+
+        What could not be read says nothing of what the file holds: then nothing is deleted, and the next sync
+        reads the file again.
+        """
         ids, noted = self._before(file).ids, self._fields(file)
         fields = RecordFields(**json.loads(noted)) if noted else None
+        unread = self._report.unread
         documents = list(
             read_files([file], fields=fields, skip_unreadable=self._skip_unreadable, report=self._report)
         )
@@ -215,16 +221,20 @@ class _Sync:
             self._holders.check(file.id, document)
             self._holders.add(file.id, document.id)
         now = list(dict.fromkeys(document.id for document in documents))
-        if self._digests[file.id] == _READING and not now:
-            # It may not be read now, which says nothing of what it holds.
+        in_part = self._report.unread > unread
+        if in_part:
             for id in ids:
-                self._holders.add(file.id, id)
-            return
+                if id not in self._holders:
+                    self._holders.add(file.id, id)
+            if not now:
+                return
         # Noted first: a run that is stopped here leaves nothing behind that no file accounts for.
         self._retriever.collection.note_sources([ReadFile(file.id, _READING, [*ids, *now], noted)])
         self._written += self._retriever.upsert(documents)
         self._delete(ids)
-        self._retriever.collection.note_sources([ReadFile(file.id, self._digests[file.id], now, noted)])
+        if not in_part:
+            read = ReadFile(file.id, self._digests[file.id], now, noted)
+            self._retriever.collection.note_sources([read])
         self._read += 1
 
     def _before(self, file: SourceFile) -> ReadFile:

@@ -200,6 +200,35 @@ def test_what_a_file_holds_stays_while_it_may_not_be_read(make, folder, monkeypa
     assert "cat.md" in retriever
 
 
+@pytest.mark.parametrize(
+    ("name", "whole", "broken"),
+    [
+        ("cat.md", b"# Cat\n\nThe cat purrs.", b"\xff\xfe\x00 no text \x80"),
+        (
+            "rows.jsonl",
+            b'{"id": "r1", "text": "one"}\n{"id": "r2", "text": "two"}\n',
+            b'{"id": "r1", "text": "uno"}\n{',
+        ),
+    ],
+)
+def test_what_no_longer_reads_stays_and_is_read_again(make, folder, name, whole, broken):
+    (folder / name).write_bytes(whole)
+    retriever = make(path=True)
+    sync(retriever, [folder])
+    held = {document.id for document in retriever}
+    (folder / name).write_bytes(broken)
+    for _ in range(2):  # the second says so again
+        report = ReadReport()
+        assert sync(retriever, [folder], skip_unreadable=True, report=report).deleted == 0
+        assert report.unread == 1
+        assert {document.id for document in retriever} == held
+    (folder / name).write_bytes(whole)
+    sync(retriever, [folder])
+    assert "uno" not in {document.text for document in retriever}
+    (folder / name).unlink()
+    assert sync(retriever, [folder]).deleted >= 1
+
+
 def test_new_files_are_read_as_all_others_were(make, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"id": "a", "body": "cat"}\n')
     (tmp_path / "b.jsonl").write_text('{"id": "b", "text": "dog"}\n')
