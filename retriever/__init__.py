@@ -1,4 +1,4 @@
-"""Two-stage retrieval: a static lookup-table encoder finds, a cross-encoder decides."""
+"""Two-stage retrieval: a static lookup-table encoder finds, a reranker decides."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class RetrieverConfig(BaseModel):
         default=None,
         ge=0.0,
         le=1.0,
-        description="Share of the cross-encoder in the final score; 1 is the cross-encoder alone, "
+        description="Share of the reranker in the final score; 1 is the reranker alone, "
         "None takes what was fitted with the model.",
     )
     passage_tokens: int | None = Field(

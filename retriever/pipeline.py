@@ -209,13 +209,13 @@ class Retriever:
 
         :param query: a question, a claim or keywords; not empty.
         :param k: at most this many results; fewer when the collection has fewer.
-        :param depth: how many candidates the cross-encoder reads; "auto" reads until no other is likely to
+        :param depth: how many candidates the reranker reads; "auto" reads until no other is likely to
             enter the first k, None takes the configuration's.
         :param filter: only documents whose metadata passes, for example `{"year": {"gte": 2020}}`.
         :param rerank: False leaves the order of the first stage.
-        :param budget_ms: milliseconds for the whole search; the cross-encoder reads the best candidates first
+        :param budget_ms: milliseconds for the whole search; the reranker reads the best candidates first
             and stops in time, and what it did not read stays below. None takes the configuration's.
-        :param min_probability: drop what the cross-encoder finds less likely relevant than this, 0 to 1, and
+        :param min_probability: drop what the reranker finds less likely relevant than this, 0 to 1, and
             what it did not read; the list may be empty then, and rightly so.
         :return: results, best first.
         :raises InvalidInputError: if the query is empty or a number is out of range.
@@ -425,7 +425,7 @@ class Retriever:
         return None if self._reranker_given else self.config.reranker
 
     def _rerank_weight(self, reranker: Reranker | None) -> float:
-        """Return the configured share of the cross-encoder, or the one fitted with it."""
+        """Return the configured share of the reranker, or the one fitted with it."""
         if self.config.rerank_weight is not None:
             return self.config.rerank_weight
         return float(getattr(reranker, "recommended_weight", DEFAULT_RERANK_WEIGHT))

@@ -51,7 +51,7 @@ class StageScores:
     :param dense: cosine similarity of the static encoder's vectors.
     :param lexical: BM25.
     :param fused: the two combined; what the first stage hands on.
-    :param reranked: the cross-encoder's logit.
+    :param reranked: the reranker's logit.
     """
 
     dense: StageScore | None = None
@@ -74,7 +74,7 @@ class SearchResult:
     :param span: where the passage is in `text`, as [start, end) in characters.
     :param stages: rank and score in each stage.
     :param probability: how likely the document is relevant, 0 to 1, comparable between queries; None where
-        the cross-encoder did not read it or has no fitted calibration.
+        the reranker did not read it or has no fitted calibration.
     """
 
     id: str
@@ -100,8 +100,8 @@ class SearchTimings:
     """How long the stages of one search took.
 
     :param first_stage_ms: encoding, both indexes, fusion and reading the texts, in milliseconds.
-    :param rerank_ms: the cross-encoder, in milliseconds.
-    :param reranked: how many candidates were scored by the cross-encoder.
+    :param rerank_ms: the reranker, in milliseconds.
+    :param reranked: how many candidates were scored by the reranker.
     """
 
     first_stage_ms: float
@@ -140,7 +140,7 @@ class Candidate:
 
     @property
     def rerank_text(self) -> str:
-        """What the cross-encoder reads: the title, then the passage."""
+        """What the reranker reads: the title, then the passage."""
         return f"{self.title} {self.passage}".strip()
 
 

@@ -110,7 +110,7 @@ def _options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Two-stage retrieval: a static encoder finds, a cross-encoder decides."""
+    """Two-stage retrieval: a static encoder and BM25 find, a reranker decides."""
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def warm_up(retriever: Retriever, *, rerank: bool = True) -> float:
     """Load the models, which a first search would do otherwise.
 
     :param retriever: an open collection.
-    :param rerank: whether the cross-encoder is needed.
+    :param rerank: whether the reranker is needed.
     :return: how long it took, in seconds.
     """
     started = time.perf_counter()

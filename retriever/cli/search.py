@@ -14,17 +14,26 @@ if TYPE_CHECKING:
 
 
 def _parse_filter(text: str | None) -> dict[str, Any] | None:
-    """Read the JSON of a filter; anything else is wrong use."""
+    """Read the JSON of a filter; anything else, or what is no filter, is wrong use."""
     if text is None:
         return None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise typer.BadParameter(
-            f'{text[:200]!r} is no JSON ({error}); for example \'{{"lang": "en"}}\''
+            f'{text[:200]!r} is no JSON ({error}); for example \'{{"lang": "en"}}\'', param_hint="--filter"
         ) from error
     if not isinstance(value, dict):
-        raise typer.BadParameter(f'{text!r} is no JSON object; for example \'{{"lang": "en"}}\'')
+        raise typer.BadParameter(
+            f'{text!r} is no JSON object; for example \'{{"lang": "en"}}\'', param_hint="--filter"
+        )
+    from retriever.errors import FilterError
+    from retriever.store.filters import compile_filter
+
+    try:
+        compile_filter(value)
+    except FilterError as error:
+        raise typer.BadParameter(str(error), param_hint="--filter") from error
     return value
 
 
@@ -35,7 +44,7 @@ def _parse_depth(text: str | None) -> Depth | None:
     if text == "auto":
         return "auto"
     if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"--depth is {text!r}; give a number from 1, or auto")
+        raise typer.BadParameter(f"{text!r} is neither a number from 1 nor auto", param_hint="--depth")
     return int(text)
 
 
@@ -97,6 +106,8 @@ def search(
 ) -> None:
     """Ask a collection; every result shows what both stages thought of it."""
     chosen, deep = _parse_filter(filter_json), _parse_depth(depth)
+    if not query.strip():
+        raise typer.BadParameter("the query is empty; ask something", param_hint="QUERY")
     from retriever.cli.console import out, print_json
     from retriever.cli.opening import open_collection, warm_up
     from retriever.cli.results_table import results_table, timings_line

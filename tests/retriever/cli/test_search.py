@@ -52,7 +52,7 @@ def test_auto_depth_a_budget_and_a_probability(run, collection):
 def test_a_depth_that_is_none_is_wrong_use(run, collection, depth):
     result = run("search", collection, "cat", "--depth", depth)
     assert result.exit_code == 2
-    assert "--depth is" in result.stderr
+    assert "--depth" in result.stderr
 
 
 def test_filter(run, collection):
@@ -76,19 +76,17 @@ def test_a_filter_that_is_no_json_object_is_wrong_use(run, collection, text):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            [
-                "",
-            ],
-            "error: the query is empty",
-        ),
+        ([""], "the query is empty"),
         (["cat", "--filter", '{"year": {"about": 3}}'], "about"),
+        (["cat", "--filter", '{"year": [2024]}'], "year"),
+        (["cat", "--depth", "deep"], "neither a number from 1 nor auto"),
     ],
 )
-def test_bad_input_is_a_message(run, collection, arguments, message):
-    result = run("search", collection, *arguments)
-    assert result.exit_code == 1
-    assert message in result.stderr
+def test_wrong_use_is_told_before_the_collection_is_opened(run, tmp_path, arguments, message):
+    result = run("search", tmp_path / "none", *arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert arguments[-2:][0] in result.stderr or arguments == [""]
     assert "Traceback" not in result.output
 
 
