@@ -69,8 +69,8 @@ def blend(first_stage: FloatArray, logits: FloatArray, rerank_weight: float) -> 
     read do: the first ones alone are better than the list, and their mean and spread are not the list's.
 
     :param first_stage: fused scores of all n candidates, shape (n,).
-    :param logits: the cross-encoder's scores of the first m of them, shape (m,).
-    :param rerank_weight: share of the cross-encoder, 0 to 1; with 1 the logits are returned as they are.
+    :param logits: the reranker's scores of the first m of them, shape (m,).
+    :param rerank_weight: share of the reranker, 0 to 1; with 1 the logits are returned as they are.
     :return: float32 scores, shape (m,), higher is better; sort them stably and the first stage breaks ties.
     """
     if rerank_weight >= 1.0:

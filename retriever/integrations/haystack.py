@@ -40,7 +40,7 @@ class TwoStageRetriever:
     :param retriever: an open retriever, or the folder of a collection, opened at warm-up.
     :param top_k: at most this many documents.
     :param filters: Haystack filters; only documents whose `meta` pass.
-    :param depth: how many candidates the cross-encoder reads; None takes the configuration's.
+    :param depth: how many candidates the reranker reads; None takes the configuration's.
     :param rerank: False leaves the order of the first stage.
     :param content: a document's content is the best 'passage' or the whole 'document'.
     :param filter_policy: whether filters at run time 'replace' these or are 'merge'd with them.

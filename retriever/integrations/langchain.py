@@ -42,7 +42,7 @@ class TwoStageRetriever(BaseRetriever):
 
     :param retriever: an open retriever.
     :param k: at most this many documents.
-    :param depth: how many candidates the cross-encoder reads; None takes the configuration's.
+    :param depth: how many candidates the reranker reads; None takes the configuration's.
     :param filter: only documents whose metadata passes, in the retriever's own filter syntax.
     :param rerank: False leaves the order of the first stage.
     :param content: `page_content` is the best 'passage' or the whole 'document'.
@@ -179,7 +179,7 @@ class RerankCompressor(BaseDocumentCompressor):
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
-        """Order documents by the cross-encoder and keep the best.
+        """Order documents by the reranker and keep the best.
 
         :param documents: n documents.
         :param query: a question, a claim or keywords; not empty.

@@ -52,7 +52,7 @@ class TwoStageRetriever(BaseRetriever):
 
     :param retriever: an open retriever.
     :param similarity_top_k: at most this many nodes.
-    :param depth: how many candidates the cross-encoder reads; None takes the configuration's.
+    :param depth: how many candidates the reranker reads; None takes the configuration's.
     :param filters: only documents whose metadata passes: LlamaIndex's `MetadataFilters`, or the retriever's
         own syntax.
     :param rerank: False leaves the order of the first stage.
@@ -248,7 +248,7 @@ class RerankPostprocessor(BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        """Order nodes by the cross-encoder and keep the best."""
+        """Order nodes by the reranker and keep the best."""
         if query_bundle is None:
             raise InvalidInputError("reranking needs the query; pass query_str=... to postprocess_nodes")
         texts = [node.node.get_content(metadata_mode=MetadataMode.NONE) for node in nodes]

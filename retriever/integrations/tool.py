@@ -39,7 +39,7 @@ class RetrieverTool:
     :param description: what the documents are and when to search them.
     :param k: passages where the model does not say how many.
     :param max_tokens: longest answer, in tokens; passages that do not fit are cut or left out.
-    :param depth: how many candidates the cross-encoder reads; None takes the configuration's.
+    :param depth: how many candidates the reranker reads; None takes the configuration's.
     :param filter: a filter on every search, beside the model's own.
     :param rerank: False leaves the order of the first stage.
     :raises InvalidInputError: if the name has other characters, or a number is out of range.

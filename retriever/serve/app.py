@@ -36,7 +36,7 @@ SETTINGS_VARIABLE = "RETRIEVER_SERVE_SETTINGS"
 FOLDERS_VARIABLE = "RETRIEVER_SERVE_FOLDERS"
 
 _log = logging.getLogger("retriever.serve")
-_DESCRIPTION = """Two-stage retrieval: a static encoder finds, a cross-encoder decides.
+_DESCRIPTION = """Two-stage retrieval: a static encoder finds, a reranker decides.
 
 Send `Authorization: Bearer TOKEN` where the server was given tokens. Every error has one shape:
 `{"error": {"message", "type", "param", "code"}}`. A 429 carries `Retry-After`."""

@@ -40,14 +40,14 @@ class Metrics:
         self.in_flight = Gauge("in_flight", "Requests being answered.", multiprocess_mode="livesum", **make)
         self.stage_seconds = Histogram(
             "stage_seconds",
-            "first_stage (encoding, vectors, BM25, fusion), rerank (cross-encoder) or batch (both).",
+            "first_stage (encoding, vectors, BM25, fusion), rerank (reranker) or batch (both).",
             ["collection", "stage"],
             buckets=_SECONDS,
             **make,
         )
         self.searches = Counter("searches", "Queries answered.", ["collection"], **make)
         self.empty = Counter("empty_searches", "Queries without a result.", ["collection"], **make)
-        self.pairs = Counter("reranked_pairs", "Passages the cross-encoder read.", ["collection"], **make)
+        self.pairs = Counter("reranked_pairs", "Passages the reranker read.", ["collection"], **make)
         self.embedded = Counter("embedded_texts", "Texts encoded for clients.", ["collection"], **make)
         self.written = Counter(
             "written_documents", "Documents by what became of them.", ["collection", "change"], **make

@@ -86,9 +86,9 @@ async def embeddings(body: EmbeddingsRequest, request: Request, context: InConte
     "/v2/rerank", summary="The same, where Cohere's newer client looks for it", include_in_schema=False
 )
 async def rerank(body: RerankRequest, request: Request, context: InContext) -> JSONResponse:
-    """Score passages with a collection's cross-encoder.
+    """Score passages with a collection's reranker.
 
-    The order is by logits; `relevance_score` is the probability that goes with one where the cross-encoder
+    The order is by logits; `relevance_score` is the probability that goes with one where the reranker
     was calibrated, else its logistic.
     """
     served = context.catalogue.find(body.model, what="model")

@@ -108,7 +108,7 @@ class SearchRequest(SearchOptions):
 
 
 class BatchSearchRequest(SearchOptions):
-    """Many questions; the cross-encoder's batches are shared between them."""
+    """Many questions; the reranker's batches are shared between them."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -41,7 +41,7 @@ class ServeSettings(BaseModel):
     max_batch: int = Field(default=2048, ge=1, description="Texts or documents in a request; OpenAI's own.")
     max_queries: int = Field(default=100, ge=1, description="Queries in one batch search.")
     max_k: int = Field(default=1000, ge=1, description="Largest k; answers grow with it.")
-    max_depth: int = Field(default=500, ge=1, description="Largest depth; the cross-encoder's time grows.")
+    max_depth: int = Field(default=500, ge=1, description="Largest depth; the reranker's time grows.")
 
     @property
     def on_loopback(self) -> bool:
