@@ -1,12 +1,16 @@
 """Train the reader of a reranker, together with its comparison, to tell sides and senses apart.
 
     python -m rerank.recipes.reader --data DATA/train --start OLD --out WORK/reader --until 1000
-    python -m rerank.recipes.reader --data DATA/train --start OLD --weights WORK/reader --out WORK/settled
+    python -m rerank.recipes.reader --data DATA/train --start OLD --weights WORK/reader --out WORK/second
         --settings '{"steps": 500, "rate": 1e-4, "head_rate": 3e-4, "keep_weight": 30, "texts": 8,
         "max_text": 160, "seed": 2}'
 
+    python -m rerank.recipes.reader --data DATA/train --start OLD --weights WORK/second --out WORK/settled
+        --settings '{"settle": true, "steps": 700, "rate": 3e-4, "texts": 16, "max_text": 256, "seed": 4}'
+
 OLD is the folder of an exported reranker. With --weights a training is gone on from, with a dictionary's
-words beside the others, and text of every kind, not of Wikipedia alone, is to be read as OLD does. Then the
+words beside the others, and text of every kind, not of Wikipedia alone, is to be read as OLD does; last the
+layers behind the comparison learn to make up for what is still missed, also of longer texts. Then the
 comparison is trained on with mined lists (`rerank.recipes.train --start WORK/settled`). A training that was
 interrupted goes on when the same command is given again.
 """
@@ -34,6 +38,7 @@ from rerank.train.reader import ReaderSettings, ReaderTrainer
 from rerank.train.start import start_from
 
 FRAMES, SENSES = 1600, 400  # pairs measured on
+LONG_TEXTS = 20_000  # joined of paragraphs
 
 
 def held_out_pairs() -> list[MinimalPair]:
@@ -64,6 +69,19 @@ def _of_every_kind(data: Path) -> list[str]:
     return [*texts, *islice(_paragraphs(data), len(texts))]
 
 
+def _joined(paragraphs: Iterator[str]) -> list[str]:
+    """Texts of three neighbours each: as long as a window."""
+    some = list(islice(paragraphs, 3 * LONG_TEXTS))
+    return [" ".join(some[row : row + 3]) for row in range(0, len(some), 3)]
+
+
+def _alike_long(texts: list[str], together: int, rng: np.random.Generator) -> list[str]:
+    """Put texts of about one length together: little of a step is padding."""
+    ordered = sorted(texts, key=len)
+    runs = [ordered[row : row + together] for row in range(0, len(ordered) - together + 1, together)]
+    return [text for row in rng.permutation(len(runs)) for text in runs[row]]
+
+
 def main() -> None:
     """Read the options and train."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -86,7 +104,11 @@ def main() -> None:
         model.load_state_dict(weights | average)
         glossed = glossed_words(options.data / "wordnet_glosses.jsonl.gz")
         texts = _of_every_kind(options.data)
-        texts = [texts[row] for row in np.random.default_rng(settings.seed).permutation(len(texts))[:count]]
+        rng = np.random.default_rng(settings.seed)
+        if settings.settle:
+            texts = _alike_long([*texts, *_joined(_paragraphs(options.data))], settings.texts, rng)
+        else:
+            texts = [texts[row] for row in rng.permutation(len(texts))[:count]]
     trainer = ReaderTrainer(
         model,
         original,

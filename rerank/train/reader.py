@@ -41,6 +41,8 @@ class ReaderSettings:
     :param texts: plain texts a step.
     :param rate: peak learning rate of the layers.
     :param head_rate: peak learning rate of the comparison.
+    :param settle: train the layers behind those compared alone, on plain text alone: what the comparison sees
+        stays as it is.
     :param keep_weight: of how far final states are from what they were.
     :param warmup: share of the steps in which the rates rise.
     :param decay: of the moving average of the weights, a step.
@@ -58,6 +60,7 @@ class ReaderSettings:
     rate: float = 2e-4
     head_rate: float = 7e-4
     keep_weight: float = 10.0
+    settle: bool = False
     warmup: float = 0.05
     decay: float = 0.99
     max_query: int = 48
@@ -119,17 +122,25 @@ class ReaderTrainer(TrainingLoop[ReaderSettings]):
         # Not `no_grad` around it: a compiled layer is compiled again for every such difference.
         self.original = original.to(self.device).requires_grad_(False)
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name.startswith(("layers.", "comparison.")))
+            parameter.requires_grad_(name.startswith(self._learning()))
         self._trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._average = {name: p.detach().clone() for name, p in self._trained.items()}
         rates = (("layers.", settings.rate), ("comparison.", settings.head_rate))
         groups = [
             {"params": [p for name, p in self._trained.items() if name.startswith(part)], "peak": rate}
             for part, rate in rates
+            if any(name.startswith(part) for name in self._trained)
         ]
         self._optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
         self._compile((*self.model.layers, *self.original.layers))
         self._rng, self._drawn = np.random.default_rng(settings.seed), 0
+
+    def _learning(self) -> tuple[str, ...]:
+        """How the names of the parameters that learn begin."""
+        shape = self.model.shape
+        if self.settings.settle:
+            return tuple(f"layers.{number}." for number in range(shape.compared, shape.layers))
+        return ("layers.", "comparison.")
 
     def _learnt_from(self) -> Iterator[str]:
         """The plain texts; the exchanges hang on the seed alone, which the settings hold."""
@@ -187,7 +198,7 @@ class ReaderTrainer(TrainingLoop[ReaderSettings]):
 
     def _exchanges(self) -> list[Exchange]:
         """Those of this step; where a training goes on, those of the steps before are drawn again first."""
-        wanted = self.settings.exchanges
+        wanted = 0 if self.settings.settle else self.settings.exchanges
         while self._drawn < self.step * wanted:
             self._draw(self._rng)
             self._drawn += 1
@@ -198,7 +209,9 @@ class ReaderTrainer(TrainingLoop[ReaderSettings]):
         self, exchanges: Sequence[Exchange], texts: Sequence[str]
     ) -> tuple[float, tuple[Tensor, ...]]:
         """Loss on some exchanges and texts, and its gradient by every trained parameter."""
-        loss = self._told_apart(exchanges) + self.settings.keep_weight * self._kept(texts)
+        loss = self.settings.keep_weight * self._kept(texts)
+        if exchanges:
+            loss = loss + self._told_apart(exchanges)
         return float(loss.detach()), torch.autograd.grad(loss, list(self._trained.values()))
 
     def _told_apart(self, exchanges: Sequence[Exchange]) -> Tensor:

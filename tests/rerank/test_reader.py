@@ -79,6 +79,22 @@ def test_words_and_scales_stay_as_they_are(tmp_path: Path) -> None:
     assert not torch.equal(own["layers.0.up.weight"], was["layers.0.up.weight"])
 
 
+def test_settling_trains_only_what_lies_behind_the_comparison(tmp_path: Path) -> None:
+    first = trainer(tmp_path / "first", keep_weight=0.0, steps=30)
+    first.run()
+    learning = trainer(tmp_path / "second", settle=True, steps=60)
+    learning.model.load_state_dict(first.averaged().state_dict())
+    was = {name: value.clone() for name, value in learning.model.state_dict().items()}
+    missed = float(learning._kept(list(learning._texts)).detach())
+    learning.run()
+    assert float(learning._kept(list(learning._texts)).detach()) < 0.8 * missed
+    changed = {
+        name for name, value in learning.model.state_dict().items() if not torch.equal(value, was[name])
+    }
+    assert changed
+    assert all(name.startswith("layers.2.") for name in changed)
+
+
 def test_an_interrupted_training_comes_to_the_same_weights(tmp_path: Path) -> None:
     whole = trainer(tmp_path / "whole")
     whole.run()
