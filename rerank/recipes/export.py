@@ -76,6 +76,9 @@ def main() -> None:
         "--lists", type=Path, required=True, help="training text, for the activations' ranges"
     )
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--comparison", type=float, default=1.0, help="how much more what the comparison says counts"
+    )
     parser.add_argument("--float32", action="store_true", help="write float32 graphs instead of 8-bit ones")
     options = parser.parse_args()
     if options.again is None and options.encoder is None:
@@ -83,6 +86,8 @@ def main() -> None:
     model, tokenizer, step, ranges = _model(options)
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    with torch.no_grad():
+        model.comparison.out.weight *= options.comparison
     model, tokenizer = trim_vocabulary(trim_positions(model, POSITIONS), tokenizer, readable_rows(tokenizer))
     mined = (one for one in read_lists(options.lists) if one.teachers)  # passages as long as people's
     lists = list(islice(mined, 200))

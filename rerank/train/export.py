@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,9 @@ from rerank.train.model import CrossEncoderModel
 FLOAT_TOLERANCE = 2e-2  # logits; graph and torch differ by the order of sums alone
 LEAST_CORRELATION = 0.97  # of 8-bit and float32 logits; .99 to .995 is usual, and less where logits are alike
 CALIBRATION_LISTS = 40  # some three hundred pairs
+OUTSIDE = 8  # channels of a layer's products that are left out of the range; 2 do most, 16 no more
+WITH_OUTSIDE = re.compile(r"layers\.\d+\.(attention_in|up|down)")  # attention_out's are all alike
+SAMPLED = 64  # tokens a batch that the range is fitted to
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +113,10 @@ def measure_ranges(model: CrossEncoderModel, batches: Sequence[Batch]) -> dict[s
 
     def watch(name: str) -> Any:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            flat = inputs[0].detach().reshape(-1).numpy()
+            rows = inputs[0].detach().reshape(-1, inputs[0].shape[-1]).numpy()
             # The ends decide, so they are always kept; the bulk is sampled.
-            ends = np.array([flat.min(), flat.max()], np.float32)
-            seen[name].append(np.concatenate([ends, rng.choice(flat, 4000)]))
+            ends = np.stack([rows.min(axis=0), rows.max(axis=0)])
+            seen[name].append(np.concatenate([ends, rng.choice(rows, SAMPLED)]))
 
         return hook
 
@@ -123,7 +127,7 @@ def measure_ranges(model: CrossEncoderModel, batches: Sequence[Batch]) -> dict[s
             _torch_logits(model, batch)
     for hook in hooks:
         hook.remove()
-    return {name: _best_range(np.concatenate(values)) for name, values in seen.items()}
+    return {name: range_of(name, np.concatenate(values)) for name, values in seen.items()}
 
 
 def trim_vocabulary(
@@ -176,6 +180,22 @@ def _renumber(processor: Any, number: dict[str, int]) -> None:
     for side in ("sep", "cls"):
         if side in processor:
             processor[side][1] = number[processor[side][0]]
+
+
+def range_of(name: str, rows: NDArray[np.float32], channels: int = OUTSIDE) -> Range:
+    """Find what the input of a product spans.
+
+    :param name: the product's.
+    :param rows: tokens' states, shape (tokens, channels).
+    :param channels: how many may be left out at most, where the product is one that has such.
+    :return: the ends that lose least, and the channels beyond them.
+    """
+    if WITH_OUTSIDE.fullmatch(name) is None:
+        return _best_range(rows.reshape(-1))
+    largest = np.argsort(-np.abs(rows).max(axis=0), kind="stable")
+    outside = np.sort(largest[: min(channels, rows.shape[1] // 4)])
+    rest = _best_range(np.delete(rows, outside, axis=1).reshape(-1))
+    return replace(rest, outside=tuple(outside.tolist()))
 
 
 def _best_range(values: NDArray[np.float32]) -> Range:

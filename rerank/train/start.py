@@ -83,7 +83,8 @@ def ranges_of(folder: Path) -> dict[str, Range]:
     found = {}
     for name in names:
         step, zero = float(stored[f"{name}.span"]), int(stored[f"{name}.zero"])
-        found[name] = Range(-zero * step, (255 - zero) * step)
+        outside = tuple(stored.get(f"{name}.outside", np.empty(0, np.int64)).tolist())
+        found[name] = Range(-zero * step, (255 - zero) * step, outside)
     return found
 
 

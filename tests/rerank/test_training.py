@@ -18,6 +18,7 @@ from rerank.train.lists import RankingList, read_lists, write_lists
 from rerank.train.negatives import draw_negatives
 from rerank.train.pairs import mine_lists, read_training_pairs
 from tests.rerank.factories import (
+    SHAPE,
     WORDS,
     Killed,
     killed_at,
@@ -32,7 +33,8 @@ pytest.importorskip("onnx")
 
 from rerank.train import losses  # noqa: E402 -- after the check for torch
 from rerank.train.api import train  # noqa: E402
-from rerank.train.export import export, trim_vocabulary  # noqa: E402
+from rerank.train.export import export, range_of, trim_vocabulary  # noqa: E402
+from rerank.train.graph import GraphWriter  # noqa: E402
 from rerank.train.start import from_reranker, ranges_of, spread_layers, start_from  # noqa: E402
 from rerank.train.trainer import Settings, Trainer, list_ndcg  # noqa: E402
 
@@ -193,6 +195,45 @@ def test_what_was_exported_again_scores_as_it_did(tmp_path: Path) -> None:
         OnnxReranker(folder).score(one.query, one.passages) for folder in (tmp_path / "again", before)
     )
     np.testing.assert_array_equal(again, first)
+
+
+def test_channels_far_beyond_the_others_cost_them_no_precision() -> None:
+    import onnxruntime
+
+    rng = np.random.default_rng(0)
+    matrix = rng.integers(-127, 128, (24, 16)).astype(np.float32)  # what 8 bits hold exactly
+    matrix[:, 0] = 127.0
+    weights = {"layers.0.up.weight": matrix, "layers.0.up.bias": np.ones(24, np.float32)}
+    states = rng.standard_normal((2, 50, 16)).astype(np.float32)
+    states[..., [3, 7]] += [40.0, -30.0]
+    found = {}
+    for channels in (0, 2):
+        ranges = {"layers.0.up": range_of("layers.0.up", states.reshape(-1, 16), channels)}
+        writer = GraphWriter(weights, SHAPE, ranges)
+        writer.product("states", "layers.0.up")
+        writer.nodes[-1].output[0] = "product"
+        graph = writer._model("product", {"states": ("n", "m", 16)}, {"product": ("n", "m", 24)})
+        session = onnxruntime.InferenceSession(graph.SerializeToString())
+        wrong = session.run(None, {"states": states})[0] - (states @ matrix.T + 1.0)
+        found[channels] = float(np.abs(wrong).std()), ranges["layers.0.up"].outside
+    assert found[2][1] == (3, 7)
+    assert found[0][1] == ()
+    assert found[2][0] < 0.2 * found[0][0]
+
+
+def test_ranges_are_read_back_with_their_channels(tmp_path: Path) -> None:
+    export(model(), tokenizer(), lists(40), tmp_path / "first", settings={"window": 64})
+    ranges = ranges_of(tmp_path / "first")
+    assert {name for name, span in ranges.items() if span.outside} == {
+        f"layers.{layer}.{product}" for layer in range(3) for product in ("attention_in", "up", "down")
+    }
+    read, words = from_reranker(tmp_path / "first")
+    export(read, words, lists(20), tmp_path / "again", settings={"window": 64}, ranges=ranges)
+    one = lists(1)[0]
+    again, first = (
+        OnnxReranker(tmp_path / name).score(one.query, one.passages) for name in ("again", "first")
+    )
+    np.testing.assert_allclose(again, first, atol=1e-4)
 
 
 def test_a_float32_graph_has_no_ranges(tmp_path: Path) -> None:
