@@ -26,6 +26,7 @@ from rerank.recipes.sources import (
     LISTS,
     POOL,
     SENTENCE_END,
+    SHORTEST,
     Pair,
     pairs_of_paragraphs,
     read_pairs,
@@ -39,6 +40,7 @@ from rerank.train.teachers import TeacherVectors
 # Short lists cost a tenth of a mined one, and an order of words takes many to learn.
 FRAMED, AMBIGUOUS, COMPOSED, RELATED = 60_000, 8_000, 3_000, 4_000
 BOUND, DISTURBED, SENSES = 1_500, 1_800, 900
+SENTENCE_LISTS, SENTENCES_A_LIST = 2, 8  # of each mined list, where they are wanted
 MINED_KEPT = 12  # of so many mined lists one: reading them is what a training takes longest for
 Vectors = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -128,6 +130,23 @@ def structure_lists(data: Path, rng: np.random.Generator) -> Iterator[RankingLis
             return
 
 
+def sentence_lists(mined: Sequence[RankingList], rng: np.random.Generator) -> Iterator[RankingList]:
+    """Cut the passages of lists into sentences: nothing is known of which is right, and little to be said.
+
+    :param mined: lists of whole passages.
+    :param rng: draws.
+    :return: lists without labels, on which a comparison only learns to keep quiet (`Settings.quiet_weight`).
+    """
+    for one in mined:
+        sentences = [
+            text for passage in one.passages for text in SENTENCE_END.split(passage) if len(text) >= SHORTEST
+        ]
+        for _ in range(SENTENCE_LISTS):
+            drawn = [sentences[row] for row in rng.permutation(len(sentences))[:SENTENCES_A_LIST]]
+            if len(drawn) > 1:
+                yield RankingList(one.query, tuple(drawn), (0.0,) * len(drawn), {}, "sentences")
+
+
 def _one_right(query: str, passages: Sequence[str], kind: str) -> RankingList:
     """A list whose first passage is right."""
     return RankingList(query, tuple(passages), (1.0,) + (0.0,) * (len(passages) - 1), {}, kind)
@@ -170,11 +189,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the lists, .jsonl or .jsonl.gz")
     parser.add_argument("--pool", type=int, default=POOL, help="passages of a file to mine in, at most")
     parser.add_argument("--short", type=float, default=1.0, help="share kept of the short lists")
+    parser.add_argument("--sentences", action="store_true", help="lists of single sentences, too")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     vectors = TeacherVectors(options.teacher, options.work)
     lists = list(_every_mined(options.data, vectors, rng, options.pool))
+    if options.sentences:
+        lists += list(sentence_lists(lists, np.random.default_rng((options.seed, 2))))
     rng = np.random.default_rng((options.seed, 1))  # these lists do not hang on how many were mined
     short = list(structure_lists(options.data, rng))
     lists += [short[row] for row in rng.permutation(len(short))[: round(options.short * len(short))]]

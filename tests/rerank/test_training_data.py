@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rerank.errors import InvalidInputError
+from rerank.recipes.lists import SENTENCE_LISTS, sentence_lists
 from rerank.train.lists import RankingList, read_lists
 from rerank.train.pairs import mine_lists, read_training_pairs
 
@@ -123,3 +125,27 @@ def test_mining_takes_no_negative_numbers() -> None:
     for options in ({"seed": -1}, {"negatives": -1}):
         with pytest.raises(InvalidInputError, match="at least 0, not -1"):
             mine_lists({"q": {"a": 1.0, "b": 0.0}}, None, **options)
+
+
+def test_lists_of_sentences_say_nothing_of_which_is_right() -> None:
+    mined = RankingList(
+        "who found it",
+        (
+            "Fleming found a mould that killed bacteria. It was in the year 1928. No.",
+            "Bread grows mould when it is damp.",
+        ),
+        (1.0, 0.0),
+        {"cosine": (0.9, 0.1)},
+        "squad",
+    )
+    drawn = list(sentence_lists([mined], np.random.default_rng(0)))
+    assert len(drawn) == SENTENCE_LISTS
+    for one in drawn:
+        assert one.query == mined.query
+        assert not any(one.labels)
+        assert not one.teachers
+        assert set(one.passages) == {
+            "Fleming found a mould that killed bacteria.",
+            "It was in the year 1928.",
+            "Bread grows mould when it is damp.",
+        }
