@@ -24,8 +24,7 @@ from eval.environment import environment
 from rerank.budget import CostModel, score_within
 from rerank.calibration import Calibration, expected_calibration_error
 from rerank.onnx_runtime import OnnxReranker
-from rerank.recipes.frames import framed, read_groups
-from rerank.recipes.senses import ambiguous, read_words
+from rerank.recipes.held_out import held_out_pairs
 from retriever import Retriever, RetrieverConfig
 from retriever.reranking import bundled_model
 
@@ -116,13 +115,10 @@ def probe(options: argparse.Namespace) -> dict[str, Any]:
 
 def _frames(reranker: OnnxReranker) -> dict[str, float]:
     """The same on frames that were kept from training: the right passage before the exchanged one."""
-    (_, groups), (_, words), rng = read_groups(), read_words(), np.random.default_rng(0)
-    drawn = [framed(groups, rng) for _ in range(FRAMES)]
-    drawn += [("senses", ambiguous(words, rng)) for _ in range(SENSES)]
     won: dict[str, list[bool]] = defaultdict(list)
-    for sort, (query, passages) in drawn:
-        right, wrong = reranker.score(query, passages[:2])
-        won[sort].append(bool(right > wrong))
+    for pair in held_out_pairs(FRAMES, SENSES):
+        right, wrong = reranker.score(pair.query, [pair.right, pair.wrong])
+        won[pair.sort].append(bool(right > wrong))
     every = [value for values in won.values() for value in values]
     return {sort: round(float(np.mean(values)), 3) for sort, values in {"all": every, **won}.items()}
 

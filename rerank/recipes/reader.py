@@ -29,27 +29,15 @@ from pathlib import Path
 import numpy as np
 
 from rerank.recipes.exchanges import Exchanges
-from rerank.recipes.frames import framed, read_groups
-from rerank.recipes.senses import Word, ambiguous, glossed_words, read_words
+from rerank.recipes.held_out import held_out_pairs
+from rerank.recipes.senses import Word, glossed_words
 from rerank.recipes.sources import LISTS, read_pairs
 from rerank.train.checkpoint import read_checkpoint
-from rerank.train.exchange import MinimalPair
 from rerank.train.reader import ReaderSettings, ReaderTrainer
 from rerank.train.start import start_from
 
 FRAMES, SENSES = 1600, 400  # pairs measured on
 LONG_TEXTS = 20_000  # joined of paragraphs
-
-
-def held_out_pairs() -> list[MinimalPair]:
-    """Draw minimal pairs of the relations and words that are kept from training.
-
-    :return: always the same ones.
-    """
-    (_, groups), (_, words), rng = read_groups(), read_words(), np.random.default_rng(0)
-    drawn = [framed(groups, rng) for _ in range(FRAMES)]
-    drawn += [("senses", ambiguous(words, rng)) for _ in range(SENSES)]
-    return [MinimalPair(sort, query, *passages[:2]) for sort, (query, passages) in drawn]
 
 
 def _paragraphs(data: Path) -> Iterator[str]:
@@ -115,7 +103,7 @@ def main() -> None:
         tokenizer,
         Exchanges.to_train_on(glossed),
         texts,
-        held_out_pairs(),
+        held_out_pairs(FRAMES, SENSES),
         options.out,
         settings,
     )

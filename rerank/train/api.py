@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -120,8 +119,7 @@ def shorten(
     figures = trainer.run(progress)
     notes = {"window": window, "num_labels": 1, "layers_kept": kept, "training": asdict(chosen)}
     notes |= _carried(Path(start))
-    # A copy leaves the compiled calls behind, which no range could be measured through.
-    export(copy.deepcopy(trainer.model).cpu(), tokenizer, list(lists), folder, settings=notes)
+    export(trainer.averaged().cpu(), tokenizer, list(lists), folder, settings=notes)
     return figures
 
 

@@ -37,6 +37,10 @@ class LoopSettings(Protocol):
         """Optimizer steps."""
 
     @property
+    def warmup(self) -> float:
+        """Share of the steps in which the learning rate rises."""
+
+    @property
     def measure_every(self) -> int:
         """Steps between two measurements and checkpoints."""
 
@@ -57,7 +61,7 @@ class TrainingLoop(ABC, Generic[SettingsT]):
     model: CrossEncoderModel
     _trained: dict[str, Tensor]  # those of the model's parameters that learn
     _average: dict[str, Tensor]  # what they come to: their moving average, or they themselves
-    _optimizer: torch.optim.Optimizer
+    _optimizer: torch.optim.Optimizer  # whose groups have their highest learning rate as "peak"
 
     def __init__(self, folder: Path, settings: SettingsT, *, workers: int) -> None:
         self.folder, self.settings = folder, settings
@@ -158,6 +162,12 @@ class TrainingLoop(ABC, Generic[SettingsT]):
         self._load(self._average)
         # A copy leaves behind what compiles the layers: the compiler warns of the hooks that an export sets.
         return copy.deepcopy(self.model)
+
+    def _schedule(self) -> None:
+        """Set the learning rates of this step."""
+        share = learning_rate_share(self.step, self.settings.steps, self.settings.warmup)
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["peak"] * share
 
     def _follow(self, decay: float) -> None:
         """Move the averages towards the weights; in the first steps faster than by the decay."""

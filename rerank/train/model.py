@@ -221,8 +221,8 @@ class CrossEncoderModel(nn.Module):
         """
         with torch.autocast(query.states.device.type, enabled=False):  # the scales would make rounding loud
             own, other = query.states.float(), passage.states.float()
-            pooled = (_unit(_mean(own, query.mask)) * _unit(_mean(other, passage.mask))).sum(-1)
-            similarity = _unit(own) @ _unit(other).transpose(-1, -2)
+            pooled = (unit(mean(own, query.mask)) * unit(mean(other, passage.mask))).sum(-1)
+            similarity = unit(own) @ unit(other).transpose(-1, -2)
         best = (similarity + (passage.mask[:, None, :] - 1.0) * 4.0).amax(-1)
         match = (best * query.mask).sum(-1) / query.mask.sum(-1)
         compared = self.comparison(query.middle, query.mask, passage.middle, passage.mask, similarity)
@@ -258,13 +258,13 @@ def _padding_bias(mask: Tensor) -> Tensor:
     return ((mask - 1.0) * 1e4)[:, None, None, :]
 
 
-def _mean(states: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the tokens that are not padding."""
+def mean(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean of states (texts, length, hidden) over the tokens that are not padding, shape (texts, hidden)."""
     return (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
 
 
-def _unit(states: Tensor) -> Tensor:
-    """Rows scaled to length 1."""
+def unit(states: Tensor) -> Tensor:
+    """Scale rows (..., hidden) to length 1."""
     return functional.normalize(states, dim=-1)
 
 

@@ -25,8 +25,8 @@ from rerank.checks import check_counts, check_not_negative, check_positive, chec
 from rerank.errors import InvalidInputError
 from rerank.parts import pad
 from rerank.train.exchange import Exchange, MinimalPair
-from rerank.train.loop import TrainingLoop, learning_rate_share
-from rerank.train.model import CrossEncoderModel, Reading
+from rerank.train.loop import TrainingLoop
+from rerank.train.model import CrossEncoderModel, mean, unit
 
 WEIGHT_DECAY = 0.01
 MEASURED = 32  # pairs measured together
@@ -178,9 +178,7 @@ class ReaderTrainer(TrainingLoop[ReaderSettings]):
     def _advance(self) -> float:
         """One optimizer step."""
         settings = self.settings
-        share = learning_rate_share(self.step, settings.steps, settings.warmup)
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["peak"] * share
+        self._schedule()
         exchanges = self._exchanges()
         first = self.step * settings.texts
         texts = [self._texts[row % len(self._texts)] for row in range(first, first + settings.texts)]
@@ -245,7 +243,9 @@ class ReaderTrainer(TrainingLoop[ReaderSettings]):
         passage, passage_mask = self._ids(passages, self.settings.max_passage)
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
             own, other = self.original.read(query, query_mask), self.original.read(passage, passage_mask)
-            similarity = _unit(own.states)[query_rows] @ _unit(other.states)[passage_rows].transpose(-1, -2)
+            similarity = unit(own.states.float())[query_rows] @ unit(other.states.float())[
+                passage_rows
+            ].transpose(-1, -2)
             compared = self.model.comparison(
                 self.model.middle(query, query_mask)[query_rows],
                 query_mask[query_rows],
@@ -262,20 +262,12 @@ class ReaderTrainer(TrainingLoop[ReaderSettings]):
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
             own, was = self.model.read(ids, mask), self.original.read(ids, mask)
         tokens = (1.0 - functional.cosine_similarity(own.states.float(), was.states.float(), dim=-1)) * mask
-        pooled = 1.0 - functional.cosine_similarity(_pooled(own), _pooled(was), dim=-1)
+        pooled = 1.0 - functional.cosine_similarity(
+            mean(own.states.float(), mask), mean(was.states.float(), mask), dim=-1
+        )
         return tokens.sum() / mask.sum() + pooled.mean()
 
     def _ids(self, texts: Sequence[str], most: int) -> tuple[Tensor, Tensor]:
         """Token ids of texts and their mask, padded together."""
         ids, mask = pad([self._tokenizer.encode(text).ids[:most] for text in texts])
         return torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device)
-
-
-def _unit(states: Tensor) -> Tensor:
-    """Rows scaled to length 1, in full precision."""
-    return functional.normalize(states.float(), dim=-1)
-
-
-def _pooled(read: Reading) -> Tensor:
-    """Sum of a text's states: its direction is the mean's."""
-    return (read.states.float() * read.mask[:, :, None]).sum(1)

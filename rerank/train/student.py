@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from rerank.checks import check_counts, check_not_negative, check_positive, check_shares
 from rerank.errors import InvalidInputError
-from rerank.train.loop import TrainingLoop, learning_rate_share
+from rerank.train.loop import TrainingLoop
 from rerank.train.model import CrossEncoderModel
 from rerank.train.readings import runs_of_one_length
 
@@ -96,7 +96,9 @@ class StudentTrainer(TrainingLoop[StudentSettings]):
         self._trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self._average = {name: p.detach() for name, p in self._trained.items()}
         self._optimizer = torch.optim.AdamW(
-            self._trained.values(), lr=settings.rate, weight_decay=WEIGHT_DECAY, fused=True
+            [{"params": list(self._trained.values()), "peak": settings.rate}],
+            weight_decay=WEIGHT_DECAY,
+            fused=True,
         )
         self._compile((*self.model.layers, *teacher.layers))
 
@@ -127,8 +129,7 @@ class StudentTrainer(TrainingLoop[StudentSettings]):
     def _advance(self) -> float:
         """One optimizer step."""
         settings = self.settings
-        for group in self._optimizer.param_groups:
-            group["lr"] = settings.rate * learning_rate_share(self.step, settings.steps, settings.warmup)
+        self._schedule()
         first = self.step * settings.runs
         results = list(self._pool.map(self._gradient, map(self._run, range(first, first + settings.runs))))
         return self._descend(results, [1.0 / len(results)] * len(results))

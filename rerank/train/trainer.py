@@ -20,7 +20,7 @@ from rerank.errors import InvalidInputError
 from rerank.train import losses
 from rerank.train.batches import Batch, Collator, is_taught
 from rerank.train.lists import RankingList
-from rerank.train.loop import TrainingLoop, learning_rate_share
+from rerank.train.loop import TrainingLoop
 from rerank.train.model import CrossEncoderModel, Reading
 from rerank.train.readings import Readings
 
@@ -271,12 +271,6 @@ class Trainer(TrainingLoop[Settings]):
             some = some[np.argsort(self._lengths[some], kind="stable")]
             steps += [some[first : first + size] for first in range(0, len(some), size)]
         return np.concatenate([steps[place] for place in rng.permutation(len(steps))])
-
-    def _schedule(self) -> None:
-        """Set the learning rates of this step."""
-        share = learning_rate_share(self.step, self.settings.steps, self.settings.warmup)
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["peak"] * share
 
     def _freeze(self) -> None:
         """Word embeddings never move: most rows are hardly seen; the reader as the settings say."""

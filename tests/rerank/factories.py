@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 if TYPE_CHECKING:
+    from rerank.train.loop import TrainingLoop
     from rerank.train.model import CrossEncoderModel
 
 WORDS = (
@@ -138,3 +140,20 @@ def killed_at(step: int) -> Callable[[int, float], None]:
             raise Killed
 
     return kill
+
+
+def check_resumes(trainer: Callable[[Path], TrainingLoop[Any]], folder: Path, *, cut: int, last: int) -> None:
+    """Check that a training killed after step `cut` comes to the same weights as one that was not."""
+    import torch
+
+    from rerank.train.checkpoint import read_checkpoint
+
+    whole = trainer(folder / "whole")
+    whole.run()
+    with pytest.raises(Killed):
+        trainer(folder / "cut").run(killed_at(cut))
+    resumed = trainer(folder / "cut")
+    resumed.run()
+    assert read_checkpoint(folder / "cut")[2]["step"] == last
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name

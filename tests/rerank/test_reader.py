@@ -9,11 +9,10 @@ import pytest
 
 from rerank.errors import InvalidInputError
 from rerank.train.exchange import Exchange, MinimalPair
-from tests.rerank.factories import Killed, killed_at, model, sentence, tokenizer
+from tests.rerank.factories import check_resumes, model, sentence, tokenizer
 
 torch = pytest.importorskip("torch")
 
-from rerank.train.checkpoint import read_checkpoint  # noqa: E402 -- after the check for torch
 from rerank.train.reader import ReaderSettings, ReaderTrainer  # noqa: E402
 
 NAMES = ["cat", "dog", "bird"]
@@ -96,15 +95,7 @@ def test_settling_trains_only_what_lies_behind_the_comparison(tmp_path: Path) ->
 
 
 def test_an_interrupted_training_comes_to_the_same_weights(tmp_path: Path) -> None:
-    whole = trainer(tmp_path / "whole")
-    whole.run()
-    with pytest.raises(Killed):
-        trainer(tmp_path / "cut").run(killed_at(8))
-    resumed = trainer(tmp_path / "cut")
-    resumed.run()
-    assert read_checkpoint(tmp_path / "cut")[2]["step"] == 12
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, resumed.model.state_dict()[name]), name
+    check_resumes(trainer, tmp_path, cut=8, last=12)
 
 
 def test_without_plain_text_it_says_so(tmp_path: Path) -> None:

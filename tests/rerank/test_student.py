@@ -10,12 +10,11 @@ import pytest
 from rerank import OnnxReranker
 from rerank.errors import InvalidInputError
 from rerank.train.lists import RankingList
-from tests.rerank.factories import Killed, killed_at, model, reranker_folder, sentence, tokenizer
+from tests.rerank.factories import check_resumes, model, reranker_folder, sentence, tokenizer
 
 torch = pytest.importorskip("torch")
 
 from rerank.train.api import shorten  # noqa: E402 -- after the check for torch
-from rerank.train.checkpoint import read_checkpoint  # noqa: E402
 from rerank.train.start import start_from  # noqa: E402
 from rerank.train.student import StudentSettings, StudentTrainer  # noqa: E402
 
@@ -57,15 +56,7 @@ def test_what_stands_behind_the_reader_is_the_teachers(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_training_comes_to_the_same_weights(tmp_path: Path) -> None:
-    whole = trainer(tmp_path / "whole")
-    whole.run()
-    with pytest.raises(Killed):
-        trainer(tmp_path / "cut").run(killed_at(8))
-    resumed = trainer(tmp_path / "cut")
-    resumed.run()
-    assert read_checkpoint(tmp_path / "cut")[2]["step"] == 12
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, resumed.model.state_dict()[name]), name
+    check_resumes(trainer, tmp_path, cut=8, last=12)
 
 
 def test_a_shorter_reranker_scores_and_can_be_trained(
