@@ -28,4 +28,4 @@ for result in answer["results"]:
     print(f"{result['rank']}. {result['title'] or result['id']} (first stage: {first})")
     print(f"   {result['passage'][:100]}")
 times = answer["timings"]
-print(f"first stage {times['first_stage_ms']:.1f} ms, cross-encoder {times['rerank_ms']:.1f} ms")
+print(f"first stage {times['first_stage_ms']:.1f} ms, reranker {times['rerank_ms']:.1f} ms")

@@ -14,4 +14,4 @@ with Retriever.from_corpus(docs) as retriever:
     for result in retriever.search("how do I get the output of a shell command?", k=3):
         print(f"{result.rank}. {result.text}")
         first, second = result.stages.fused, result.stages.reranked
-        print(f"   first stage: rank {first.rank}, cross-encoder: rank {second.rank}")
+        print(f"   first stage: rank {first.rank}, reranker: rank {second.rank}")

@@ -82,7 +82,7 @@ class RetrieverConfig(BaseModel):
     )
     reranker: str | None = Field(
         default=BUNDLED,
-        description="Cross-encoder: 'bundled', an ONNX or sentence-transformers folder, a hub id, or None.",
+        description="Reranker: 'bundled', an ONNX or sentence-transformers folder, a hub id, or None.",
     )
     depth: Depth = Field(
         default=50,

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPECTED = {
-    "quickstart.py": ["1. Use subprocess.run", "cross-encoder: rank 1"],
+    "quickstart.py": ["1. Use subprocess.run", "reranker: rank 1"],
     "persistent_collection.py": ["opened with 3 documents", "Mars is called the red planet", "Venus turns"],
     "rag_prompt.py": ["[1] Laptops (it#1)", "Question: My laptop was stolen"],
     "filter_and_update.py": ["filtered: ['b']", "1 added, 1 updated", "left: ['c', 'd']"],

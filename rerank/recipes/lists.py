@@ -40,7 +40,7 @@ from rerank.train.teachers import TeacherVectors
 # Short lists cost a tenth of a mined one, and an order of words takes many to learn.
 FRAMED, AMBIGUOUS, COMPOSED, RELATED = 60_000, 8_000, 3_000, 4_000
 BOUND, DISTURBED, SENSES = 1_500, 1_800, 900
-SENTENCE_LISTS, SENTENCES_A_LIST = 2, 8  # of each mined list, where they are wanted
+SENTENCES_A_LIST = 8
 MINED_KEPT = 12  # of so many mined lists one: reading them is what a training takes longest for
 Vectors = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -133,18 +133,28 @@ def structure_lists(data: Path, rng: np.random.Generator) -> Iterator[RankingLis
 def sentence_lists(mined: Sequence[RankingList], rng: np.random.Generator) -> Iterator[RankingList]:
     """Cut the passages of lists into sentences: nothing is known of which is right, and little to be said.
 
-    :param mined: lists of whole passages.
+    Those of the right passage are wanted most: they are about what is asked, as are the wrong answers of a
+    search among sentences.
+
+    :param mined: lists of whole passages, the right one first.
     :param rng: draws.
-    :return: lists without labels, on which a comparison only learns to keep quiet (`Settings.quiet_weight`).
+    :return: lists without labels, on which a comparison only learns to keep quiet (`Settings.quiet_weight`):
+        sentences of the right passage filled up with others, and others alone.
     """
     for one in mined:
-        sentences = [
-            text for passage in one.passages for text in SENTENCE_END.split(passage) if len(text) >= SHORTEST
-        ]
-        for _ in range(SENTENCE_LISTS):
-            drawn = [sentences[row] for row in rng.permutation(len(sentences))[:SENTENCES_A_LIST]]
+        right, *others = (_sentences(passage) for passage in one.passages)
+        rest = [text for sentences in others for text in sentences]
+        for first in (right, []):
+            drawn = [texts[row] for texts in (first, rest) for row in rng.permutation(len(texts))][
+                :SENTENCES_A_LIST
+            ]
             if len(drawn) > 1:
                 yield RankingList(one.query, tuple(drawn), (0.0,) * len(drawn), {}, "sentences")
+
+
+def _sentences(passage: str) -> list[str]:
+    """Those of a passage that say something."""
+    return [text for text in SENTENCE_END.split(passage) if len(text) >= SHORTEST]
 
 
 def _one_right(query: str, passages: Sequence[str], kind: str) -> RankingList:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rerank.train.batches import Collator
 from rerank.train.checkpoint import has_checkpoint
 from rerank.train.export import Parity, export
 from rerank.train.lists import RankingList
+from rerank.train.loop import noted
 from rerank.train.model import CrossEncoderModel
 from rerank.train.start import spread_layers, start_from
 from rerank.train.student import StudentSettings, StudentTrainer
@@ -77,7 +78,7 @@ def train(
     after = trainer.run(progress)
     fitted = _carried(Path(start)) | _calibration(trainer)
     trained = trainer.averaged().cpu()
-    notes = {"window": _window(trained), "num_labels": 1, **fitted, "training": asdict(chosen)}
+    notes = {"window": _window(trained), "num_labels": 1, **fitted, "training": noted(chosen)}
     parity = export(trained, tokenizer, list(lists), folder, settings=notes)
     return Trained(folder, before, after, parity)
 
@@ -117,7 +118,7 @@ def shorten(
     chosen = settings or StudentSettings()
     trainer = StudentTrainer(teacher, kept, texts, folder / "training", chosen)
     figures = trainer.run(progress)
-    notes = {"window": window, "num_labels": 1, "layers_kept": kept, "training": asdict(chosen)}
+    notes = {"window": window, "num_labels": 1, "layers_kept": kept, "training": noted(chosen)}
     notes |= _carried(Path(start))
     export(trainer.averaged().cpu(), tokenizer, list(lists), folder, settings=notes)
     return figures

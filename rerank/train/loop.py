@@ -196,7 +196,7 @@ class TrainingLoop(ABC, Generic[SettingsT]):
         state = {
             "step": self.step,
             "architecture": self.model.shape.to_dict(),
-            "settings": asdict(self.settings),
+            "settings": noted(self.settings),
             "of": self._of,
         }
         write_checkpoint(
@@ -213,7 +213,7 @@ class TrainingLoop(ABC, Generic[SettingsT]):
         :raises InvalidInputError: if it is of another training.
         """
         weights, average, state = read_checkpoint(self.folder)
-        if state.get("of") != self._of or state["settings"] != json.loads(json.dumps(asdict(self.settings))):
+        if state.get("of") != self._of or state["settings"] != noted(self.settings):
             raise InvalidInputError(
                 f"{self.folder} holds a training from other data, another start or with other settings; give "
                 "the same ones to go on with it, or another folder"
@@ -223,6 +223,16 @@ class TrainingLoop(ABC, Generic[SettingsT]):
             kept.copy_(average[name])
         restore_optimizer(self.folder, self._optimizer)
         self.step = int(state["step"])
+
+
+def noted(settings: LoopSettings) -> dict[str, Any]:
+    """Settings as JSON gives them back, which knows no number of numpy's and no tuple.
+
+    :param settings: a dataclass.
+    :return: its fields.
+    """
+    fields: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=lambda number: number.item()))
+    return fields
 
 
 def learning_rate_share(step: int, steps: int, warmup: float) -> float:

@@ -35,6 +35,7 @@ from rerank.train import losses  # noqa: E402 -- after the check for torch
 from rerank.train.api import train  # noqa: E402
 from rerank.train.export import export, range_of, trim_vocabulary  # noqa: E402
 from rerank.train.graph import GraphWriter  # noqa: E402
+from rerank.train.loop import noted  # noqa: E402
 from rerank.train.start import from_reranker, ranges_of, spread_layers, start_from  # noqa: E402
 from rerank.train.trainer import Settings, Trainer, list_ndcg  # noqa: E402
 
@@ -197,6 +198,13 @@ def test_what_was_exported_again_scores_as_it_did(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again, first)
 
 
+def test_settings_are_noted_as_json_gives_them_back() -> None:
+    settings = Settings(steps=np.int64(3), rate=np.float32(0.5), told_apart=("framed",))  # type: ignore[arg-type]
+    fields = noted(settings)
+    assert fields == json.loads(json.dumps(fields))
+    assert (fields["steps"], fields["rate"], fields["told_apart"]) == (3, 0.5, ["framed"])
+
+
 def test_channels_far_beyond_the_others_cost_them_no_precision() -> None:
     import onnxruntime
 
@@ -225,7 +233,8 @@ def test_ranges_are_read_back_with_their_channels(tmp_path: Path) -> None:
     export(model(), tokenizer(), lists(40), tmp_path / "first", settings={"window": 64})
     ranges = ranges_of(tmp_path / "first")
     assert {name for name, span in ranges.items() if span.outside} == {
-        f"layers.{layer}.{product}" for layer in range(3) for product in ("attention_in", "up", "down")
+        *(f"layers.{layer}.{product}" for layer in range(3) for product in ("up", "down")),
+        "layers.2.attention_in",
     }
     read, words = from_reranker(tmp_path / "first")
     export(read, words, lists(20), tmp_path / "again", settings={"window": 64}, ranges=ranges)

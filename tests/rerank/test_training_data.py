@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rerank.errors import InvalidInputError
-from rerank.recipes.lists import SENTENCE_LISTS, sentence_lists
+from rerank.recipes.lists import sentence_lists
 from rerank.train.lists import RankingList, read_lists
 from rerank.train.pairs import mine_lists, read_training_pairs
 
@@ -128,24 +128,19 @@ def test_mining_takes_no_negative_numbers() -> None:
 
 
 def test_lists_of_sentences_say_nothing_of_which_is_right() -> None:
+    own = {"Fleming found a mould that killed bacteria.", "It was in the year 1928."}
+    other = {"Bread grows mould when it is damp.", "It has to be thrown away."}
     mined = RankingList(
         "who found it",
-        (
-            "Fleming found a mould that killed bacteria. It was in the year 1928. No.",
-            "Bread grows mould when it is damp.",
-        ),
+        (" ".join([*sorted(own), "No."]), " ".join(sorted(other))),
         (1.0, 0.0),
         {"cosine": (0.9, 0.1)},
         "squad",
     )
-    drawn = list(sentence_lists([mined], np.random.default_rng(0)))
-    assert len(drawn) == SENTENCE_LISTS
-    for one in drawn:
+    about, aside = sentence_lists([mined], np.random.default_rng(0))
+    assert set(about.passages) == own | other
+    assert set(aside.passages) == other
+    for one in (about, aside):
         assert one.query == mined.query
         assert not any(one.labels)
         assert not one.teachers
-        assert set(one.passages) == {
-            "Fleming found a mould that killed bacteria.",
-            "It was in the year 1928.",
-            "Bread grows mould when it is damp.",
-        }

@@ -64,7 +64,7 @@ const facts = ({ id, rank, score, probability, stages, metadata, span }) => {
     stage("first stage, fused", stages.fused),
     stage("static encoder, cosine", stages.dense),
     stage("BM25", stages.lexical),
-    stage("cross-encoder, logit", stages.reranked),
+    stage("reranker, logit", stages.reranked),
     ["best passage", `characters ${span[0]} to ${span[1]}`],
     ...Object.entries(metadata).map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value)]),
   ];

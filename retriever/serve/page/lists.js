@@ -68,7 +68,7 @@ const firstScores = ({ stages: { fused, dense, lexical }, matched }) => [
 const finalScores = ({ score, probability, stages: { reranked, fused } }) => [
   ...pair("score", number(score), true),
   ...(probability === null ? [] : pair("relevant", `${Math.round(100 * probability)} %`)),
-  ...(reranked ? pair("cross-encoder", number(reranked.score)) : []),
+  ...(reranked ? pair("reranker", number(reranked.score)) : []),
   reranked ? `its rank ${reranked.rank}` : `not read; first stage rank ${fused.rank}`,
 ];
 

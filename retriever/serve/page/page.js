@@ -76,7 +76,7 @@ const show = (answer) => {
   }
   showTimes(answer);
   at("final-note").textContent = answer.timings.reranked
-    ? "after the cross-encoder" : "not reranked: the order of the first stage";
+    ? "after the reranker" : "not reranked: the order of the first stage";
   say("");
   lists.show(results, Number(shown.value));
   return undefined;
@@ -102,8 +102,8 @@ const showTimes = ({ timings, dimensions: width }) => {
       element("span", {}, dot("--accent"), "first stage ", element("b", { textContent: milliseconds(first) }),
         width ? ` at ${width} dimensions` : " by words alone"),
       reranked
-        ? element("span", {}, dot("--down"), "cross-encoder ", element("b", { textContent: milliseconds(second) }), read)
-        : element("span", { textContent: "no cross-encoder" }),
+        ? element("span", {}, dot("--down"), "reranker ", element("b", { textContent: milliseconds(second) }), read)
+        : element("span", { textContent: "no reranker" }),
     ),
   );
   at("times").hidden = false;

@@ -91,7 +91,7 @@ def test_both_stages_are_shown_with_ranks_scores_words_times_and_lines(live, vis
     assert "BM25" in first
     assert page.locator("#lines path").count() == len(results)
     assert re.search(r"first stage [\d.]+ ms at 16 dimensions", page.inner_text("#times"))
-    assert re.search(r"cross-encoder [\d.]+ ms for 5 candidates", page.inner_text("#times"))
+    assert re.search(r"reranker [\d.]+ ms for 5 candidates", page.inner_text("#times"))
 
 
 @needs_browser
@@ -101,7 +101,7 @@ def test_the_sliders_ask_again_at_once(live, visit):
     asked, answer = drag(page, "#depth", 0)
     assert asked["rerank"] is False
     assert answer["timings"]["reranked"] == 0
-    assert "no cross-encoder" in page.inner_text("#times")
+    assert "no reranker" in page.inner_text("#times")
     asked, answer = drag(page, "#dimensions", 0)
     assert asked["dimensions"] == answer["dimensions"] == 8
     page.locator("#times", has_text="at 8 dimensions").wait_for()
