@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.cache import CachedReranker
 from rerank.errors import InvalidInputError
-from rerank.protocol import FloatArray, Reranker
+from rerank.protocol import FloatArray, Reranker, WindowedReranker
 from rerank.windows import MOST_WINDOWS, parts_of, passage_room
 
 BUCKET = 32  # tokens: lengths within a bucket cost about the same
@@ -36,21 +37,6 @@ MEMORY = 0.2  # weight of the newest measurement: follows a machine that gets bu
 CAUTION = 1.25  # a slice is begun only if it would end in time were it this much slower than expected
 FIRST_GUESS = 0.06  # milliseconds a token before anything is measured: a slow laptop core
 LEAST_DEPTH = 10  # passages that are worth a narrower window
-
-
-@runtime_checkable
-class WindowedReranker(Protocol):
-    """A reranker that can count tokens and read less of a long passage when told to."""
-
-    window: int
-
-    def score(self, query: str, passages: Sequence[str], *, window: int | None = None) -> FloatArray:
-        """Score passages, reading at most `window` tokens at once."""
-        ...
-
-    def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Count the tokens of texts."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +74,20 @@ class CostModel:
     def predict(self, tokens: NDArray[np.int64]) -> float:
         """Predict how long pairs take.
 
-        :param tokens: of query and passage together, for each pair.
+        :param tokens: of query and passage together, for each pair; 0 where nothing has to be read.
         :return: milliseconds, all pairs together.
         """
         with self._lock:
-            return float(sum(self._one(int(count)) for count in tokens))
+            return float(sum(self._one(int(count)) for count in tokens if count))
 
     def learn(self, tokens: NDArray[np.int64], milliseconds: float) -> None:
         """Take in how long pairs took.
 
-        :param tokens: of query and passage together, for each pair scored in one call.
+        :param tokens: of query and passage together, for each pair scored in one call; 0 where nothing had to
+            be read.
         :param milliseconds: what the call took.
         """
+        tokens = tokens[tokens > 0]
         if not len(tokens):
             return
         with self._lock:
@@ -175,18 +163,28 @@ def _plan(
     reranker: Reranker, query: str, passages: Sequence[str], budget_ms: float, cost: CostModel
 ) -> tuple[int | None, NDArray[np.int64]]:
     """Choose the widest window that reaches deep enough, and the tokens each pair will then have."""
-    if not isinstance(reranker, WindowedReranker):
+    if not isinstance(reranker, WindowedReranker) or reranker.window is None:
         # Four characters a token is English prose; only the proportion between passages matters here.
-        return None, np.array([(len(query) + len(text)) // 4 + 1 for text in passages], dtype=np.int64)
+        guessed = np.array([(len(query) + len(text)) // 4 + 1 for text in passages], dtype=np.int64)
+        return None, _unless_known(guessed, reranker, query, passages, None)
     counts = reranker.count_tokens([query, *passages])
     question, lengths = int(counts[0]) + 2, counts[1:].tolist()
     enough = min(len(passages), LEAST_DEPTH)
     choices = [reranker.window, *(w for w in reversed(WINDOWS) if w < reranker.window)]
     for window in choices:
-        tokens = _read(question, lengths, window)
+        tokens = _unless_known(_read(question, lengths, window), reranker, query, passages, window)
         if cost.predict(tokens[:enough]) * CAUTION <= budget_ms:
             break
     return window, tokens
+
+
+def _unless_known(
+    tokens: NDArray[np.int64], reranker: Reranker, query: str, passages: Sequence[str], window: int | None
+) -> NDArray[np.int64]:
+    """The tokens of each pair, none where its score is remembered."""
+    if isinstance(reranker, CachedReranker):
+        tokens[reranker.known(query, passages, window=window)] = 0
+    return tokens
 
 
 def _read(question: int, lengths: Sequence[int], window: int) -> NDArray[np.int64]:

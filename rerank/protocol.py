@@ -68,3 +68,18 @@ class ReadingReranker(Reranker, Protocol):
     def reader(self) -> TextReader | None:
         """What reads the texts; None where they are read together."""
         ...
+
+
+@runtime_checkable
+class WindowedReranker(Protocol):
+    """A reranker that can count tokens and read less of a long passage when told to."""
+
+    window: int
+
+    def score(self, query: str, passages: Sequence[str], *, window: int | None = None) -> FloatArray:
+        """Score passages, reading at most `window` tokens at once."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Count the tokens of texts."""
+        ...

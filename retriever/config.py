@@ -94,6 +94,11 @@ class RetrieverConfig(BaseModel):
         gt=0.0,
         description="Milliseconds for a whole search; reranking stops in time. None reads to the depth.",
     )
+    pair_cache: ByteSize | None = Field(
+        default=None,
+        description="Memory for scores of queries and passages reranked before, in bytes or as '32MB': the "
+        "same question again costs nothing. A collection's folder keeps them, too. None keeps none.",
+    )
     rerank_weight: float | None = Field(
         default=None,
         ge=0.0,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from rerank.protocol import Reranker
 from retriever.config import BUNDLED, RetrieverConfig
 from retriever.encoder import StaticEncoder
-from retriever.errors import ConfigError
+from retriever.errors import ConfigError, InvalidInputError
 
+LOG = logging.getLogger(__name__)
+PAIRS = "pairs.sqlite"
 BUNDLED_RERANKER = Path(__file__).parent / "models" / "reranker"
 
 
@@ -33,6 +36,29 @@ def load_encoder(config: RetrieverConfig, given: StaticEncoder | None = None) ->
 def load_reranker(config: RetrieverConfig) -> Reranker | None:
     """Load the reranker that a configuration names; None where it names none."""
     return None if config.reranker is None else load_named_reranker(config.reranker)
+
+
+def remembering(reranker: Reranker | None, size: int | None, folder: Path | None) -> Reranker | None:
+    """Give a reranker a cache of scores.
+
+    :param reranker: the reranker; one that has a cache keeps it.
+    :param size: bytes of memory that it may take; None for no cache.
+    :param folder: the collection's, which keeps the scores, too; None keeps them in memory alone.
+    :return: a `rerank.cache.CachedReranker`, or what was given.
+    :raises InvalidInputError: if the reranker has no fingerprint, or the size cannot hold a score.
+    """
+    if reranker is None or size is None:
+        return reranker
+    from rerank.cache import CachedReranker, PairCache
+
+    if isinstance(reranker, CachedReranker):
+        return reranker
+    try:
+        cache = PairCache(max_bytes=size, path=None if folder is None else folder / PAIRS)
+    except InvalidInputError as error:
+        cache = PairCache(max_bytes=size)  # raises, too, where it is the size that is wrong
+        LOG.warning("scores are kept in memory alone: %s", error)
+    return CachedReranker(reranker, cache)
 
 
 def load_named_reranker(name: str | Path) -> Reranker:

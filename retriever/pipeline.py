@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.budget import CostModel
+from rerank.cache import CachedReranker
 from rerank.protocol import Reranker
 from retriever.arguments import (
     check_count,
@@ -39,7 +40,7 @@ from retriever.errors import (
     InvalidTypeError,
 )
 from retriever.first_stage import first_stage
-from retriever.loading import load_encoder, load_reranker
+from retriever.loading import load_encoder, load_reranker, remembering
 from retriever.preparation import select
 from retriever.second_stage import (
     calibration_of,
@@ -88,7 +89,7 @@ class Retriever:
 
     def __init__(self, collection: Collection, *, reranker: Reranker | None = None) -> None:
         self._collection = collection
-        self._reranker = reranker
+        self._reranker = self._remembering(reranker)
         kept = None if collection.path is None else collection.path / _COST
         self._cost = CostModel(kept)
         self._reranker_given = reranker is not None
@@ -416,8 +417,12 @@ class Retriever:
     def reranker(self) -> Reranker | None:
         """The second stage's reranker, loaded when first asked for; None where the configuration has none."""
         if self._reranker is None:
-            self._reranker = load_reranker(self.config)
+            self._reranker = self._remembering(load_reranker(self.config))
         return self._reranker
+
+    def _remembering(self, reranker: Reranker | None) -> Reranker | None:
+        """The reranker, with the cache that the configuration asks for."""
+        return remembering(reranker, self.config.pair_cache, self._collection.path)
 
     @property
     def reranker_name(self) -> str | None:
@@ -469,6 +474,8 @@ class Retriever:
         """Write what is unwritten and let go of the files; closing twice is harmless."""
         with suppress(OSError):  # what a pair costs is learnt again where the folder cannot be written
             self._cost.save()
+        if isinstance(self._reranker, CachedReranker):
+            self._reranker.cache.close()
         self._collection.close()
 
     def __enter__(self) -> Retriever:

@@ -65,6 +65,7 @@ def tiny_encoder(dimensions: int = 16, seed: int = 0) -> StaticEncoder:
 class OverlapReranker:
     """Scores a passage by the share of the query's words it holds; deterministic, and really reads both."""
 
+    name = "overlap"
     recommended_weight = 1.0
 
     def __init__(self) -> None:

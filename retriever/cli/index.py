@@ -44,6 +44,12 @@ def index(
         str | None,
         typer.Option(help="Reranker: a folder, a hub id or 'none'.", show_default="bundled"),
     ] = None,
+    pair_cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Keep scores, such as 32MB of them: a question asked again costs nothing."
+        ),
+    ] = None,
     passage_tokens: Annotated[
         int | None,
         typer.Option(min=0, help="Longest passage in tokens; 0 never splits.", show_default="512"),
@@ -77,6 +83,7 @@ def index(
         dimensions=dimensions,
         lexical=lexical,
         reranker=reranker,
+        pair_cache=pair_cache,
         passage_tokens=passage_tokens,
         passage_overlap=passage_overlap,
     )
@@ -211,6 +218,7 @@ def _settings(
     dimensions: int | None,
     lexical: bool | None,
     reranker: str | None,
+    pair_cache: str | None,
     passage_tokens: int | None,
     passage_overlap: int | None,
 ) -> dict[str, Any]:
@@ -220,6 +228,7 @@ def _settings(
         "dimensions": dimensions,
         "lexical": lexical,
         "reranker": reranker,
+        "pair_cache": pair_cache,
         "passage_tokens": passage_tokens,
         "passage_overlap": passage_overlap,
     }

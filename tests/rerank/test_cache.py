@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rerank.budget import CostModel, score_within
 from rerank.cache import ENTRY_BYTES, CachedReranker, PairCache, pair_key
 from rerank.errors import InvalidInputError
+from rerank.protocol import WindowedReranker
 
 
 class Counting:
@@ -129,3 +133,85 @@ def test_a_file_that_is_no_cache_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "text", tmp_path / "none" / "pairs.sqlite"):
         with pytest.raises(InvalidInputError, match="cannot be used as a cache"):
             PairCache(path=path)
+
+
+class Windowed(Counting):
+    """Counts words as tokens, and reads no more of them than it is told to."""
+
+    window = 128
+    config = {"calibration": {"slope": 1.0, "intercept": 0.0}}  # noqa: RUF012
+
+    def count_tokens(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([len(text.split()) for text in texts], dtype=np.int64)
+
+    def score(self, query: str, passages: Sequence[str], *, window: int | None = None) -> np.ndarray:
+        self.asked += len(passages)
+        return np.array([len(text.split()[: window or self.window]) for text in passages], dtype=np.float32)
+
+
+def test_what_was_read_with_a_smaller_window_is_another_score() -> None:
+    inner = Windowed()
+    cached = CachedReranker(inner, PairCache())
+    text = "word " * 100
+    assert [cached.score("q", [text], window=window)[0] for window in (64, None, 128, 64)] == [
+        64,
+        100,
+        100,
+        64,
+    ]
+    assert inner.asked == 2
+    assert cached.known("q", [text, "other"], window=64).tolist() == [True, False]
+
+
+def test_what_the_reranker_inside_offers_is_offered() -> None:
+    cached = CachedReranker(Windowed(), PairCache())
+    assert isinstance(cached, WindowedReranker)
+    assert (cached.name, cached.window, cached.config, cached.reader) == (
+        "counting",
+        128,
+        Windowed.config,
+        None,
+    )
+    assert cached.count_tokens(["a b", "c"]).tolist() == [2, 1]
+    plain = CachedReranker(Counting(), PairCache())
+    assert (plain.window, plain.config) == (None, {})
+    with pytest.raises(InvalidInputError, match="counting does not count tokens"):
+        plain.count_tokens(["a"])
+
+
+@pytest.mark.parametrize("inner", [Counting(), Windowed()])
+def test_known_pairs_need_no_time_and_teach_nothing(inner: Counting) -> None:
+    cached, cost = CachedReranker(inner, PairCache()), CostModel()
+    texts = [f"passage number {row} of some" for row in range(30)]
+    cost.learn(np.full(4, 8, dtype=np.int64), 4 * 100.0)  # a machine that is far too slow
+    assert score_within(cached, "q", texts, budget_ms=50, cost=cost).scored == 0
+    cached.score("q", texts)
+    before = cost.predict(np.array([8], dtype=np.int64))
+    assert score_within(cached, "q", texts, budget_ms=50, cost=cost).scored == 30
+    assert cost.predict(np.array([8], dtype=np.int64)) == before
+
+
+def test_another_process_that_writes_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.sqlite"
+    cache, keys = PairCache(path=path), [pair_key("m", "q", str(n)) for n in range(2)]
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        cache.put(keys[:1], np.ones(1, np.float32))
+        other.execute("ROLLBACK")
+    cache.put(keys[1:], np.ones(1, np.float32))
+    assert not np.isnan(cache.get(keys)).any()
+    cache.close()
+    assert np.isnan(PairCache(path=path).get(keys)).tolist() == [True, False]
+
+
+def test_a_file_that_cannot_be_written_fails_no_search(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "pairs.sqlite"
+    cache, keys = PairCache(path=path), [pair_key("m", "q", str(n)) for n in range(2)]
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TABLE scores")
+    for key in keys:
+        cache.put([key], np.ones(1, np.float32))
+    assert not np.isnan(cache.get(keys)).any()
+    assert caplog.text.count("kept in memory alone") == 1

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank import OnnxReranker, PairReranker, ReadingReranker, Reranker
-from rerank.budget import WindowedReranker
 from rerank.errors import InvalidInputError, ModelError, ModelNotFoundError
+from rerank.protocol import WindowedReranker
 from tests.rerank.factories import SHAPE, WORDS, reranker_folder, sentence, tokenizer
 
 TEXTS = st.lists(st.lists(st.sampled_from(WORDS), max_size=90).map(" ".join), min_size=1, max_size=12)

@@ -21,6 +21,7 @@ def make(tmp_path):
         made.append(retriever)
         return retriever
 
+    build.made = made
     yield build
     for retriever in made:
         retriever.close()

@@ -400,3 +400,42 @@ def test_a_given_encoder_has_the_width_that_the_configuration_asks_for(tmp_path)
         assert again.info().dimensions == 8
     with pytest.raises(ConfigError, match="dimensions is 8, but the encoder that was given has 4"):
         Retriever.from_corpus(["cat"], config=config, encoder=tiny_encoder(dimensions=4))
+
+
+@pytest.mark.parametrize("options", [{}, {"budget_ms": 10_000.0}, {"depth": "auto"}])
+def test_the_same_question_again_asks_no_reranker(make, options):
+    reranker = OverlapReranker()
+    retriever = make(reranker=reranker, pair_cache="1MB")
+    first = retriever.search("the cat sat", **options)
+    calls = reranker.calls
+    assert calls > 0
+    assert retriever.search("the cat sat", **options) == first
+    assert reranker.calls == calls
+    retriever.search("the dog sat", **options)
+    assert reranker.calls > calls
+
+
+def test_scores_are_kept_with_the_collection(make, tmp_path):
+    first = make(path=True, pair_cache="1MB").search("the cat sat")
+    reranker = OverlapReranker()
+    make.made[-1].close()
+    with Retriever.open(tmp_path / "collection", encoder=tiny_encoder(), reranker=reranker) as again:
+        assert again.search("the cat sat") == first
+    assert reranker.calls == 0
+
+
+def test_a_file_of_scores_that_cannot_be_read_stops_no_search(make, tmp_path, caplog):
+    first = make(path=True, pair_cache="1MB").search("the cat sat")
+    make.made[-1].close()
+    (tmp_path / "collection" / "pairs.sqlite").write_text("no database " * 1000)
+    reranker = OverlapReranker()
+    with Retriever.open(tmp_path / "collection", encoder=tiny_encoder(), reranker=reranker) as again:
+        assert again.search("the cat sat") == first
+        assert again.search("the cat sat") == first
+    assert reranker.calls == 1
+    assert "delete it" in caplog.text
+
+
+def test_a_cache_too_small_for_a_score_is_refused(make):
+    with pytest.raises(InvalidInputError, match="max_bytes is 5; one score takes"):
+        make(pair_cache=5)

@@ -256,3 +256,12 @@ def test_an_empty_file_is_named_where_nothing_is_left(run, tmp_path, encoder_fol
     answer = run("index", tmp_path / "nothing.txt", "--out", tmp_path / "index", "--encoder", encoder_folder)
     assert answer.exit_code == 1
     assert "1 skipped, empty" in answer.output and "nothing.txt" in answer.output
+
+
+def test_scores_are_kept_where_that_is_asked_for(run, notes, tmp_path):
+    facts(run("index", notes, "--out", tmp_path / "kept", "--pair-cache", "1MB", "--json"))
+    with Retriever.open(tmp_path / "kept") as retriever:
+        assert retriever.config.pair_cache == 1_000_000
+    result = run("index", notes, "--out", tmp_path / "other", "--pair-cache", "lots")
+    assert result.exit_code == 1
+    assert "pair_cache: could not parse value and unit from byte string" in result.stderr
