@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rerank.train.lists import RankingList
     from rerank.train.pairs import FirstStage
 
 DEFAULTS = "rerank.defaults"  # entry points: the bundled model and the first stage live on a higher floor
@@ -23,6 +26,13 @@ class LabelLoss(StrEnum):
 
     listwise = "listwise"
     pairwise = "pairwise"
+
+
+class TeacherLoss(StrEnum):
+    """What teachers teach by."""
+
+    divergence = "divergence"
+    margin = "margin"
 
 
 class Mining(StrEnum):
@@ -55,6 +65,20 @@ def rerank_train(
         typer.Option(min=2, help="Layers kept; they first learn to read as all do.", show_default="all"),
     ] = None,
     loss: Annotated[LabelLoss, typer.Option(help="What labels teach by.")] = LabelLoss.listwise,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Sentence encoder (folder or hub id) or 'bm25' whose order is learnt, too, or a teacher "
+            "that the lists have scores of; may be given several times.",
+            show_default="none",
+        ),
+    ] = None,
+    teacher_loss: Annotated[
+        TeacherLoss, typer.Option(help="What teachers teach by.")
+    ] = TeacherLoss.divergence,
+    teacher_weight: Annotated[
+        float, typer.Option(min=0.0, help="Of the teachers' loss, beside the labels'.")
+    ] = 0.3,
     negatives: Annotated[int, typer.Option(min=1, help="Wrong documents a query, given ones counted.")] = 7,
     mining: Annotated[Mining, typer.Option(help="Where further negatives come from.")] = Mining.first_stage,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
@@ -77,10 +101,16 @@ def rerank_train(
         )
     else:
         lists = read
+    if teacher:
+        lists = _with_teachers(lists, teacher, out / "training" / "teachers")
     settings = Settings(
         steps=steps, label_loss=loss.value, seed=seed,
         dev=min(300, len(lists) // 5), measure_every=max(1, steps // 5),
+        teacher_loss=teacher_loss.value, teacher_weight=teacher_weight,
     )  # fmt: skip
+    if teacher:
+        weights = {Path(name).name: 1.0 / len(teacher) for name in teacher}
+        settings = replace(settings, teachers=weights)
     begin = start or _bundled()
     if layers is not None:
         reading, shorter = StudentSettings(seed=seed), out / "shorter"
@@ -106,6 +136,21 @@ def rerank_train(
             "of five or more, a fifth is"
         )
     console.print(f"the reranker is in {out}; use it with --reranker {out}")
+
+
+def _with_teachers(lists: Sequence[RankingList], teachers: Sequence[str], cache: Path) -> list[RankingList]:
+    """Have teachers score the lists; what they read is kept, so an interrupted run goes on there, too."""
+    from rerank.train.teachers import with_teachers
+
+    for name in teachers:
+        with _bar(f"{Path(name).name} reads", 100) as percent:
+            lists = with_teachers(lists, [name], cache, progress=partial(_share, percent))
+    return list(lists)
+
+
+def _share(percent: Callable[..., None], done: int, of: int) -> None:
+    """Move a bar of a hundred on."""
+    percent(100 * done // of)
 
 
 def _require_torch() -> None:
@@ -144,8 +189,8 @@ def _default(name: str) -> Any:
 
 
 @contextmanager
-def _bar(title: str, total: int) -> Iterator[Callable[[int, float], None]]:
-    """A progress bar that is silent when not a terminal."""
+def _bar(title: str, total: int) -> Iterator[Callable[..., None]]:
+    """A progress bar that is silent when not a terminal; moved on with a number, and a loss."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -153,4 +198,9 @@ def _bar(title: str, total: int) -> Iterator[Callable[[int, float], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total)
-        yield lambda step, loss: bar.update(task, completed=step, description=f"{title}, loss {loss:.3f}")
+
+        def move(done: int, loss: float | None = None) -> None:
+            told = title if loss is None else f"{title}, loss {loss:.3f}"
+            bar.update(task, completed=done, description=told)
+
+        yield move

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,3 +158,25 @@ def check_resumes(trainer: Callable[[Path], TrainingLoop[Any]], folder: Path, *,
     assert read_checkpoint(folder / "cut")[2]["step"] == last
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+class Letters:
+    """A sentence encoder that counts letters."""
+
+    tokenizer = SimpleNamespace(get_vocab=dict)
+    max_seq_length = 512
+
+    def __init__(self, read: list[str]) -> None:
+        self.read = read
+
+    def to(self, _: object) -> Letters:
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def encode(self, texts: list[str], **_: object) -> Any:
+        import torch
+
+        self.read += [text for text in texts if text]
+        return torch.tensor([[1.0, *map(text.count, "abcdefgh")] for text in texts])

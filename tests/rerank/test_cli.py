@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,11 @@ from typer.testing import CliRunner
 from rerank import OnnxReranker
 from rerank.cli import rerank_train
 from rerank.errors import MissingExtraError
-from tests.rerank.factories import reranker_folder, sentence
+from tests.rerank.factories import Letters, reranker_folder, sentence
+
+if TYPE_CHECKING:
+    from rerank.train.lists import RankingList
+    from rerank.train.trainer import Settings
 
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -116,3 +121,36 @@ def test_too_few_lists_are_not_called_measured(tmp_path: Path) -> None:
 def test_a_negative_seed_is_refused(judgments: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(APP, [str(judgments), "--out", str(tmp_path / "mine"), "--seed", "-1"])
     assert done.exit_code == 2
+
+
+def test_teachers_are_asked_once_and_weighed_alike(
+    judgments: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rerank.train import api
+
+    learnt: list[RankingList] = []
+    settings: list[Settings] = []
+
+    def noted(lists: list[RankingList], **options: Any) -> api.Trained:
+        learnt[:] = lists
+        settings.append(options["settings"])
+        return really(lists, **options)
+
+    really = api.train
+    monkeypatch.setattr(api, "train", noted)
+    read: list[str] = []
+    monkeypatch.setattr("rerank.train.teachers.load_sentence_model", lambda *_, **__: Letters(read))
+    options = ("--teacher", "bm25", "--teacher", "some/encoder", "--teacher-loss", "margin")
+    start = reranker_folder(tmp_path / "start")
+    train(judgments, tmp_path / "mine", *options, "--teacher-weight", 0.5, start=start)
+    assert {tuple(one.teachers) for one in learnt} == {("bm25", "encoder")}
+    assert (settings[0].teachers, settings[0].teacher_loss, settings[0].teacher_weight) == (
+        {"bm25": 0.5, "encoder": 0.5},
+        "margin",
+        0.5,
+    )
+    one = learnt[0]
+    assert one.teachers["bm25"][0] > 0 < one.teachers["encoder"][0]
+    assert len(read) == len(set(read))
+    train(judgments, tmp_path / "mine", *options, "--teacher-weight", 0.5, start=start)
+    assert len(read) == len(set(read))  # nothing was encoded again
