@@ -22,6 +22,7 @@ from rerank.folder import GRAPHS, LATE_CROSSING, SCORER
 from rerank.late_crossing import LateCrossingModel
 from rerank.parts import Part
 from rerank.train.batches import Batch, Collator
+from rerank.train.centring import centred
 from rerank.train.graph import QUANTIZED, Range, write_graphs
 from rerank.train.lists import RankingList
 from rerank.train.model import CrossEncoderModel
@@ -29,10 +30,8 @@ from rerank.train.model import CrossEncoderModel
 FLOAT_TOLERANCE = 2e-2  # logits; graph and torch differ by the order of sums alone
 LEAST_CORRELATION = 0.97  # of 8-bit and float32 logits; .99 to .995 is usual, and less where logits are alike
 CALIBRATION_LISTS = 40  # some three hundred pairs
-OUTSIDE = 8  # channels of a layer's products that are left out of the range; 2 do most, 16 no more
-WITH_OUTSIDE = re.compile(
-    r"layers\.([0-3]\.(up|down)|[2-4]\.attention_in)"
-)  # where a tenth of a logit hangs on it
+OUTSIDE = 8  # channels of first tokens that are left out of a range; 1 does most, 16 no more
+WITH_OUTSIDE = re.compile(r"layers\.\d+\.(attention_in|up|down)")  # attention_out's are all alike
 SAMPLED = 64  # tokens a batch that the range is fitted to
 
 
@@ -83,6 +82,8 @@ def export(
     collate = Collator(tokenizer, max_query=64, max_passage=192, teachers={}, sharpness=1.0)
     some = list(lists[:CALIBRATION_LISTS])
     batches = [collate(some[start : start + 8]) for start in range(0, len(some), 8)]
+    if not ranges:  # those that are known are of states where they are
+        model = centred(model, [text for batch in batches for text in _texts(batch)])
     weights = {name: value.detach().numpy() for name, value in model.state_dict().items()}
     spans = measure_ranges(model, batches) | dict(ranges or {})
     shape = model.shape.to_dict()
@@ -111,11 +112,16 @@ def measure_ranges(model: CrossEncoderModel, batches: Sequence[Batch]) -> dict[s
     :return: range by product's name; the ends that lose least to rounding and clipping together.
     """
     seen: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
+    firsts: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
     rng = np.random.default_rng(0)
 
     def watch(name: str) -> Any:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            rows = inputs[0].detach().reshape(-1, inputs[0].shape[-1]).numpy()
+            states = inputs[0].detach()
+            if WITH_OUTSIDE.fullmatch(name):
+                firsts[name].append(states[:, 0].numpy())
+                states = states[:, 1:]
+            rows = states.reshape(-1, states.shape[-1]).numpy()
             # The ends decide, so they are always kept; the bulk is sampled.
             ends = np.stack([rows.min(axis=0), rows.max(axis=0)])
             seen[name].append(np.concatenate([ends, rng.choice(rows, SAMPLED)]))
@@ -129,7 +135,10 @@ def measure_ranges(model: CrossEncoderModel, batches: Sequence[Batch]) -> dict[s
             _torch_logits(model, batch)
     for hook in hooks:
         hook.remove()
-    return {name: range_of(name, np.concatenate(values)) for name, values in seen.items()}
+    return {
+        name: range_of(np.concatenate(rows), np.concatenate(firsts[name]) if name in firsts else None)
+        for name, rows in seen.items()
+    }
 
 
 def trim_vocabulary(
@@ -184,20 +193,23 @@ def _renumber(processor: Any, number: dict[str, int]) -> None:
             processor[side][1] = number[processor[side][0]]
 
 
-def range_of(name: str, rows: NDArray[np.float32], channels: int = OUTSIDE) -> Range:
+def range_of(
+    rows: NDArray[np.float32], firsts: NDArray[np.float32] | None = None, channels: int = OUTSIDE
+) -> Range:
     """Find what the input of a product spans.
 
-    :param name: the product's.
     :param rows: tokens' states, shape (tokens, channels).
-    :param channels: how many may be left out at most, where the product is one that has such.
-    :return: the ends that lose least, and the channels beyond them.
+    :param firsts: those of texts' first tokens, where a few of their channels may be left out.
+    :param channels: how many may be at most.
+    :return: the ends that lose least, and the channels left out.
     """
-    if WITH_OUTSIDE.fullmatch(name) is None:
+    if firsts is None:
         return _best_range(rows.reshape(-1))
-    largest = np.argsort(-np.abs(rows).max(axis=0), kind="stable")
-    outside = np.sort(largest[: min(channels, rows.shape[1] // 4)])
-    rest = _best_range(np.delete(rows, outside, axis=1).reshape(-1))
-    return replace(rest, outside=tuple(outside.tolist()))
+    largest = np.argsort(-np.abs(firsts).max(axis=0), kind="stable")
+    outside = np.sort(largest[: min(channels, firsts.shape[1] // 4)])
+    rest = np.delete(firsts, outside, axis=1)
+    within = _best_range(np.concatenate([rows.reshape(-1), rest.reshape(-1)]))
+    return replace(within, outside=tuple(outside.tolist()))
 
 
 def _best_range(values: NDArray[np.float32]) -> Range:
@@ -212,6 +224,12 @@ def _best_range(values: NDArray[np.float32]) -> Range:
         if lost < least:
             best, least = tried, lost
     return best
+
+
+def _texts(batch: Batch) -> list[tuple[Tensor, Tensor]]:
+    """Token ids and masks of a batch's queries and passages."""
+    passages = [(chunk.passage_ids, chunk.passage_mask) for chunk in batch.chunks]
+    return [(batch.query_ids, batch.query_mask), *passages]
 
 
 def _torch_logits(model: CrossEncoderModel, batch: Batch) -> NDArray[np.float32]:

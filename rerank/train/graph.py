@@ -38,9 +38,9 @@ class Range:
 
     :param low: smallest value kept.
     :param high: largest value kept.
-    :param outside: channels that go beyond: a few in which every layer of a BERT has its largest numbers. How
-        far they are beyond is multiplied in 32 bits, so that 8 bits are enough for all others (Dettmers et
-        al. 2022, "LLM.int8()").
+    :param outside: channels in which a text's first token goes beyond, by far: every layer of a BERT has its
+        largest numbers there (Sun et al. 2024, "Massive Activations in Large Language Models"). How far they
+        are beyond is multiplied in 32 bits, for this one token.
     """
 
     low: float
@@ -83,6 +83,7 @@ class GraphWriter:
     constants: dict[str, Array] = field(default_factory=dict)
     quantized: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     beyond: dict[str, str] = field(default_factory=dict)
+    firsts: str = ""
     count: int = 0
 
     def reader(self) -> Any:
@@ -226,7 +227,9 @@ class GraphWriter:
                 return product
             rows = self.op("Gather", steps, self._outside(name), axis=0)  # all constant: folded when loaded
             rows = self.op("Mul", self.op("Cast", rows, to=1), scale)
-            return self.op("Add", product, self.op("MatMul", self._beyond(states, name), rows))
+            more = self.op("MatMul", self._beyond(states, name), rows)
+            # In place, where an Add would go through all tokens.
+            return self.op("ScatterND", product, self._first_tokens(states), more, reduction="add")
         if self.ranges is None:
             used = self.const(f"{stored}.matrix", matrix)
         else:  # stored in 8 bits and used in 32: small, and exact where little is to be multiplied
@@ -242,11 +245,11 @@ class GraphWriter:
         return self.quantized[states]
 
     def _outside(self, name: str) -> str:
-        """The channels of a product's input that go beyond its range."""
+        """The channels of a product's input in which first tokens go beyond its range."""
         return self.const(f"{name}.outside", np.array(self._range(name).outside, np.int64))
 
     def _beyond(self, states: str, name: str) -> str:
-        """How far those channels are beyond the range: once, however many products share the states."""
+        """How far first tokens are beyond it, (texts, channels): once, where products share the states."""
         if states not in self.beyond:
             span = self._range(name)
             ends = [(end - float(span.zero())) * span.scale() for end in (0.0, 255.0)]
@@ -254,9 +257,21 @@ class GraphWriter:
                 self.const(f"{name}.{which}", np.float32(end))
                 for which, end in zip(("low", "high"), ends, strict=True)
             )
-            few = self.op("Gather", states, self._outside(name), axis=-1)
+            first = self.op("Gather", states, self.const("first", np.int64(0)), axis=1)
+            few = self.op("Gather", first, self._outside(name), axis=-1)
             self.beyond[states] = self.op("Sub", few, self.op("Clip", few, low, high))
         return self.beyond[states]
+
+    def _first_tokens(self, states: str) -> str:
+        """Where the first token of each text is, (texts, 2): made once."""
+        if not self.firsts:
+            count = self.op("Squeeze", self.op("Shape", states, start=0, end=1))
+            numbers = self.op(
+                "Range", self.const("first", np.int64(0)), count, self.const("one", np.int64(1))
+            )
+            rows = self.op("Unsqueeze", numbers, self.axes("last", -1))
+            self.firsts = self.op("Concat", rows, self.op("Sub", rows, rows), axis=1)
+        return self.firsts
 
     def _range(self, name: str) -> Range:
         """The range of a quantized product's input."""

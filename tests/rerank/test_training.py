@@ -33,6 +33,8 @@ pytest.importorskip("onnx")
 
 from rerank.train import losses  # noqa: E402 -- after the check for torch
 from rerank.train.api import train  # noqa: E402
+from rerank.train.batches import Collator  # noqa: E402
+from rerank.train.centring import centred  # noqa: E402
 from rerank.train.export import export, range_of, trim_vocabulary  # noqa: E402
 from rerank.train.graph import GraphWriter  # noqa: E402
 from rerank.train.loop import noted  # noqa: E402
@@ -205,7 +207,7 @@ def test_settings_are_noted_as_json_gives_them_back() -> None:
     assert (fields["steps"], fields["rate"], fields["told_apart"]) == (3, 0.5, ["framed"])
 
 
-def test_channels_far_beyond_the_others_cost_them_no_precision() -> None:
+def test_first_tokens_far_beyond_the_others_cost_them_no_precision() -> None:
     import onnxruntime
 
     rng = np.random.default_rng(0)
@@ -213,28 +215,48 @@ def test_channels_far_beyond_the_others_cost_them_no_precision() -> None:
     matrix[:, 0] = 127.0
     weights = {"layers.0.up.weight": matrix, "layers.0.up.bias": np.ones(24, np.float32)}
     states = rng.standard_normal((2, 50, 16)).astype(np.float32)
-    states[..., [3, 7]] += [40.0, -30.0]
+    states[:, 0, [3, 7]] += [40.0, -30.0]
     found = {}
     for channels in (0, 2):
-        ranges = {"layers.0.up": range_of("layers.0.up", states.reshape(-1, 16), channels)}
+        span = range_of(states[:, 1:].reshape(-1, 16), states[:, 0], channels)
+        ranges = {"layers.0.up": span}
         writer = GraphWriter(weights, SHAPE, ranges)
         writer.product("states", "layers.0.up")
         writer.nodes[-1].output[0] = "product"
         graph = writer._model("product", {"states": ("n", "m", 16)}, {"product": ("n", "m", 24)})
         session = onnxruntime.InferenceSession(graph.SerializeToString())
         wrong = session.run(None, {"states": states})[0] - (states @ matrix.T + 1.0)
-        found[channels] = float(np.abs(wrong).std()), ranges["layers.0.up"].outside
+        found[channels] = float(np.abs(wrong).std()), span.outside
     assert found[2][1] == (3, 7)
     assert found[0][1] == ()
     assert found[2][0] < 0.2 * found[0][0]
+
+
+def test_centred_states_make_the_same_model() -> None:
+    own = model()
+    with torch.no_grad():
+        for name, parameter in own.named_parameters():
+            if name.endswith("norm.bias"):
+                parameter += torch.linspace(-3, 3, len(parameter))
+    collate = Collator(tokenizer(), 32, 64, teachers={}, sharpness=1.0)
+    batch = collate(lists(6))
+    texts = [(chunk.passage_ids, chunk.passage_mask) for chunk in batch.chunks]
+    shifted = centred(own, texts)
+    parts = batch.query_ids, batch.query_mask
+    with torch.no_grad():
+        for ids, mask in texts:
+            index = torch.zeros(len(ids), dtype=torch.long)
+            was, now = (one(*parts, ids, mask, index) for one in (own, shifted))
+            torch.testing.assert_close(now, was, atol=1e-3, rtol=1e-4)
+        after = [shifted._after(ids, mask, 2)[-1][mask > 0] for ids, mask in texts]
+    assert torch.cat(after).mean(0).abs().max() < 0.2
 
 
 def test_ranges_are_read_back_with_their_channels(tmp_path: Path) -> None:
     export(model(), tokenizer(), lists(40), tmp_path / "first", settings={"window": 64})
     ranges = ranges_of(tmp_path / "first")
     assert {name for name, span in ranges.items() if span.outside} == {
-        *(f"layers.{layer}.{product}" for layer in range(3) for product in ("up", "down")),
-        "layers.2.attention_in",
+        f"layers.{layer}.{product}" for layer in range(3) for product in ("attention_in", "up", "down")
     }
     read, words = from_reranker(tmp_path / "first")
     export(read, words, lists(20), tmp_path / "again", settings={"window": 64}, ranges=ranges)
@@ -250,7 +272,6 @@ def test_a_float32_graph_has_no_ranges(tmp_path: Path) -> None:
 
 
 def test_the_graph_scores_as_torch_does(tmp_path: Path) -> None:
-    from rerank.train.batches import Collator
 
     exact = OnnxReranker(reranker_folder(tmp_path / "exact", int8=False))
     made = tokenizer()
