@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from retriever.cli.sources import IdField, TextField, TitleField, named_fields
+from retriever.errors import RetrieverError
 
 
 def sync(
@@ -36,17 +37,32 @@ def sync(
     Give it all that the collection is made of: documents of other files, once indexed or synced, are deleted.
     Records are read with the fields that were named when they were indexed, unless others are named now.
     """
-    from retriever.cli.console import out, print_json, say
+    from retriever.cli.console import counted, out, print_json, say
     from retriever.cli.opening import open_collection
     from retriever.ingest import ReadReport
     from retriever.ingest.syncing import sync as bring_in_line
 
-    report = ReadReport()
-    with open_collection(directory) as retriever:
-        fields = named_fields(id=id_field, text=text_field, title=title_field)
-        summary = bring_in_line(
-            retriever, sources, fields=fields, skip_unreadable=skip_unreadable, report=report
-        )
+    report, reached = ReadReport(), (0, 0)
+    with open_collection(directory) as retriever, counted("syncing") as show:
+
+        def progress(done: int, of: int) -> None:
+            nonlocal reached
+            reached = done, of
+            show(done, of)
+
+        try:
+            summary = bring_in_line(
+                retriever,
+                sources,
+                fields=named_fields(id=id_field, text=text_field, title=title_field),
+                skip_unreadable=skip_unreadable,
+                report=report,
+                progress=progress,
+            )
+        except (KeyboardInterrupt, RetrieverError):
+            if reached[0]:
+                say(f"{reached[0]:,} of {reached[1]:,} files are in line; the same command goes on")
+            raise
         size = len(retriever)
     for line in report.lines():
         say(line)

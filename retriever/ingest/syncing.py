@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -141,6 +141,7 @@ def sync(
     fields: RecordFields | None = None,
     skip_unreadable: bool = False,
     report: ReadReport | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> SyncSummary:
     """Bring a collection in line with files and folders: all of those that are to be in it.
 
@@ -155,6 +156,7 @@ def sync(
     :param skip_unreadable: leave out what cannot be read, and note it in the report; what such a file held
         before stays.
     :param report: filled in while files are read.
+    :param progress: called with the number of files that are in line, and of all.
     :return: what was done.
     :raises SourceError: if a source does not exist or cannot be read.
     """
@@ -164,8 +166,16 @@ def sync(
     require_readers(files)
     known = retriever.collection.store.sources.all()
     syncing = _Sync(retriever, known, fields, skip_unreadable, report)
-    for file in [file for file in files if not syncing.keeps(file)]:
+    changed = []
+    for file in files:
+        if not syncing.keeps(file):
+            changed.append(file)
+        elif progress is not None:
+            progress(syncing.summary().unchanged, len(files))
+    for left, file in enumerate(changed, start=1 - len(changed)):
         syncing.take_in(file)
+        if progress is not None:
+            progress(len(files) + left, len(files))
     for path in sorted(known.keys() - {file.id for file in files}):
         syncing.forget(path)
     return syncing.summary()

@@ -77,3 +77,12 @@ def test_info_says_which_index_and_why(run, collection):
     assert "flat" in shown and "searched exactly" in shown
     facts = json.loads(run("info", collection, "--json").stdout)
     assert facts["index"]["index"] == "flat" and facts["index"]["recall"] == 1.0
+
+
+def test_a_sync_that_fails_says_how_far_it_came(run, notes, collection):
+    run("sync", notes, "--to", collection)
+    (notes / "zz.txt").write_bytes(b"caf\xe9")
+    result = run("sync", notes, "--to", collection)
+    assert result.exit_code == 1
+    assert "3 of 4 files are in line; the same command goes on" in result.stderr
+    assert "zz.txt is not UTF-8" in result.stderr

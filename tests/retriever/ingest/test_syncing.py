@@ -240,3 +240,14 @@ def test_new_files_are_read_as_all_others_were(make, tmp_path):
     (tmp_path / "c.jsonl").write_text('{"id": "c", "text": "zebra"}\n')
     sync(retriever, [tmp_path / name for name in ("a.jsonl", "b.jsonl", "c.jsonl")])
     assert [retriever.get(id).text for id in "abc"] == ["cat", "dog", "zebra"]
+
+
+def test_progress_counts_the_files_that_are_in_line(make, folder):
+    retriever, steps = make(path=True), []
+    sync(retriever, [folder], progress=lambda *step: steps.append(step))
+    every = len(list(folder.rglob("*.*")))
+    assert steps == [(done, every) for done in range(1, every + 1)]
+    (folder / "new.txt").write_text("zebra")
+    steps.clear()
+    sync(retriever, [folder], progress=lambda *step: steps.append(step))
+    assert steps == [(done, every + 1) for done in range(1, every + 2)]
