@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rerank.budget import SLICES
 from rerank.protocol import FloatArray
 
-LEAST_READ = 12  # passages a line is drawn through
+LEAST_READ = 20  # passages that a line is drawn through; of fewer it says too little
 STANDS_OUT = 2.0  # standard deviations over the mean of those read, where a rise counts half
 PRIOR = 2.0  # passages that the prior of a slope of 0 counts for: a short list proves little
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.early_stopping import followed
-
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 Ranked = tuple[IntArray, FloatArray]
@@ -63,10 +61,7 @@ def fuse_rrf(ids: IntArray, dense: IntArray, lexical: IntArray, *, dense_weight:
 
 
 def blend(first_stage: FloatArray, logits: FloatArray, rerank_weight: float) -> FloatArray:
-    """Mix the reranker's logits with the first stage's scores, both as z-scores over the short list.
-
-    Where not all were read, the logits of the others are taken to follow the first stage as those that were
-    read do: the first ones alone are better than the list, and their mean and spread are not the list's.
+    """Mix the reranker's logits with the first stage's scores, both as z-scores over what was read.
 
     :param first_stage: fused scores of all n candidates, shape (n,).
     :param logits: the reranker's scores of the first m of them, shape (m,).
@@ -75,25 +70,9 @@ def blend(first_stage: FloatArray, logits: FloatArray, rerank_weight: float) -> 
     """
     if rerank_weight >= 1.0:
         return logits.astype(np.float32)
-    first = zscores(first_stage)
-    read = len(logits)
-    told = zscores(logits) if read == len(first) else _zscores_of_read(logits, first)
-    mixed = rerank_weight * told + (1.0 - rerank_weight) * first[:read]
+    first = zscores(first_stage[: len(logits)])
+    mixed = rerank_weight * zscores(logits) + (1.0 - rerank_weight) * first
     return mixed.astype(np.float32)
-
-
-def _zscores_of_read(logits: FloatArray, first: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the z-scores that logits would have if all had been read, by a straight line through them."""
-    if not len(logits):
-        return np.zeros(0)
-    read = logits.astype(np.float64)
-    known = first[: len(read)]
-    slope = followed(known - known.mean(), read - read.mean())
-    line = read.mean() + slope * (first - known.mean())
-    rest = read - line[: len(read)]
-    every = np.concatenate([read, line[len(read) :]])
-    spread = float(np.sqrt(every.var() + (rest @ rest) / len(read) * (1.0 - len(read) / len(first))))
-    return _standard(read, float(every.mean()), spread)
 
 
 def zscores(scores: FloatArray) -> NDArray[np.float64]:

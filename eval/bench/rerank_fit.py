@@ -40,7 +40,7 @@ FILES = (
 )  # of which the encoder's recipe takes a part
 DISTRACTORS = 6_000  # further passages of the file that a query is searched in
 TOLERANCES = (0.1, 0.3, 0.5, 0.75, 1.0, 1.125, 1.25, 1.375, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
-STOPPING_LOSS = 0.002  # share of the nDCG that early stopping may cost here
+READ = 0.5  # share of the pairs that early stopping may read here
 WEIGHTS = np.round(np.arange(0.0, 1.01, 0.05), 2)
 
 
@@ -127,14 +127,13 @@ def fit_calibration(
 def fit_stopping(
     lists: Sequence[ShortLists], logits: Sequence[Mapping[str, FloatArray]], weight: float
 ) -> tuple[float, dict[str, tuple[float, float]]]:
-    """Choose how many risers `depth="auto"` may expect and still stop: the most that costs next to nothing.
+    """Choose how many risers `depth="auto"` may expect and still stop: the fewest for which half is read.
 
     :param lists: short lists by source.
     :param logits: of their candidates.
     :param weight: share of the reranker in the blend.
     :return: the tolerance, and for each one tried the mean nDCG@10 and the share of the pairs read.
     """
-    whole = float(np.mean([some.ndcg(scored, weight) for some, scored in zip(lists, logits, strict=True)]))
     pairs = sum(len(scores) for some in lists for scores in some.scores.values())
     tried: dict[float, tuple[float, float]] = {}
     for tolerance in TOLERANCES:
@@ -144,8 +143,9 @@ def fit_stopping(
             gained.append(some.ndcg(scored, weight, depths))
             read += sum(depths.values())
         tried[tolerance] = (float(np.mean(gained)), read / pairs)
-    kept = [tolerance for tolerance, (value, _) in tried.items() if value >= whole * (1 - STOPPING_LOSS)]
-    chosen = max(kept, default=min(TOLERANCES))
+    chosen = min(
+        (tolerance for tolerance, (_, read) in tried.items() if read <= READ), default=TOLERANCES[-1]
+    )
     return chosen, {str(key): (round(value, 4), round(share, 3)) for key, (value, share) in tried.items()}
 
 
@@ -154,7 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the training pairs")
     parser.add_argument("--reranker", type=Path, required=True)
-    parser.add_argument("--queries", type=int, default=100, help="queries a file")
+    parser.add_argument("--queries", type=int, default=200, help="queries a file")
     parser.add_argument("--out", type=Path, help="write the report here too")
     options = parser.parse_args()
     reranker = OnnxReranker(options.reranker)

@@ -34,7 +34,7 @@ SCRIPTS = (
 
 
 def readable_rows(tokenizer: Tokenizer) -> set[int]:
-    """Rows of the vocabulary that English text can use: no reserved places, no other scripts.
+    """Rows of the vocabulary that English text can use: no reserved places, no other scripts, nothing split.
 
     :param tokenizer: a WordPiece tokenizer.
     :return: their ids.
@@ -44,7 +44,19 @@ def readable_rows(tokenizer: Tokenizer) -> set[int]:
         for token, row in tokenizer.get_vocab().items()
         if not token.startswith("[unused")
         and all(any(low <= ord(sign) <= high for low, high in SCRIPTS) for sign in token)
+        and is_whole(token, tokenizer)
     }
+
+
+def is_whole(token: str, tokenizer: Tokenizer) -> bool:
+    """Whether a token can come about: punctuation is a word of its own, so nothing goes on with it.
+
+    :param token: of a WordPiece vocabulary.
+    :param tokenizer: splits text into words.
+    :return: False of "##;", which no text has.
+    """
+    word = f"x{token[2:]}" if token.startswith("##") and len(token) > 2 else token
+    return len(tokenizer.pre_tokenizer.pre_tokenize_str(word)) == 1
 
 
 def _model(options: argparse.Namespace) -> tuple[CrossEncoderModel, Tokenizer, int, dict[str, Range]]:

@@ -7,11 +7,13 @@
 
     python -m rerank.recipes.reader --data DATA/train --start OLD --weights WORK/second --out WORK/settled
         --settings '{"settle": true, "steps": 700, "rate": 3e-4, "texts": 16, "max_text": 256, "seed": 4}'
+    python -m rerank.recipes.reader --data DATA/train --start OLD --weights WORK/settled --out WORK/longer
+        --settings '{"settle": true, "steps": 4000, "rate": 3e-4, "texts": 16, "max_text": 256, "seed": 5}'
 
 OLD is the folder of an exported reranker. With --weights a training is gone on from, with a dictionary's
 words beside the others, and text of every kind, not of Wikipedia alone, is to be read as OLD does; last the
 layers behind the comparison learn to make up for what is still missed, also of longer texts. Then the
-comparison is trained on with mined lists (`rerank.recipes.train --start WORK/settled`). A training that was
+comparison is trained on with mined lists (`rerank.recipes.train --start WORK/longer`). A training that was
 interrupted goes on when the same command is given again.
 """
 

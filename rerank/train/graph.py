@@ -41,11 +41,15 @@ class Range:
     :param outside: channels in which a text's first token goes beyond, by far: every layer of a BERT has its
         largest numbers there (Sun et al. 2024, "Massive Activations in Large Language Models"). How far they
         are beyond is multiplied in 32 bits, for this one token.
+    :param factors: what each channel is multiplied by before it is quantized, its weights being divided by
+        it, so that channels span alike (Xiao et al. 2023, "SmoothQuant"); none where they do anyway. The ends
+        are those after that.
     """
 
     low: float
     high: float
     outside: tuple[int, ...] = ()
+    factors: tuple[float, ...] = ()
 
     def scale(self) -> np.float32:
         """Width of one of 255 steps."""
@@ -83,6 +87,7 @@ class GraphWriter:
     constants: dict[str, Array] = field(default_factory=dict)
     quantized: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     beyond: dict[str, str] = field(default_factory=dict)
+    evened: dict[str, str] = field(default_factory=dict)
     firsts: str = ""
     count: int = 0
 
@@ -217,6 +222,7 @@ class GraphWriter:
         else:
             stored = name
         if self.ranges is not None and name in self.ranges:
+            states, matrix = self._evened(states, matrix, name)
             steps, scale = self._quantized(stored, matrix)
             quantized, span_scale, span_zero = self._quantize(states, self.ranges[name], name)
             inputs = [quantized, steps, span_scale, scale, span_zero]
@@ -236,6 +242,15 @@ class GraphWriter:
             used = self.op("DequantizeLinear", *self._quantized(stored, matrix), axis=1)
         product = self.op("MatMul", states, used)
         return self.op("Add", product, self.const(f"{stored}.bias", bias)) if biased else product
+
+    def _evened(self, states: str, matrix: Array, name: str) -> tuple[str, Array]:
+        """States whose channels span alike, once, where products share them; and the matrix for these."""
+        factors = np.array(self._range(name).factors, np.float32)
+        if not len(factors):
+            return states, matrix
+        if states not in self.evened:
+            self.evened[states] = self.op("Mul", states, self.const(f"{name}.factors", factors))
+        return self.evened[states], matrix / factors[:, None]
 
     def _quantize(self, states: str, span: Range, name: str) -> tuple[str, str, str]:
         """States in 8 bits, with their scale and zero: once, however many products share them."""

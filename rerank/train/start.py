@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,10 @@ def ranges_of(folder: Path) -> dict[str, Range]:
     found = {}
     for name in names:
         step, zero = float(stored[f"{name}.span"]), int(stored[f"{name}.zero"])
-        outside = tuple(stored.get(f"{name}.outside", np.empty(0, np.int64)).tolist())
-        found[name] = Range(-zero * step, (255 - zero) * step, outside)
+        outside, factors = (
+            tuple(stored.get(f"{name}.{kind}", np.empty(0)).tolist()) for kind in ("outside", "factors")
+        )
+        found[name] = Range(-zero * step, (255 - zero) * step, outside, factors)
     return found
 
 
@@ -118,7 +121,9 @@ def _tensor(stored: dict[str, NDArray[Any]], name: str) -> NDArray[Any] | None:
     place = name.removesuffix(".weight")
     if f"{place}.steps" in stored:
         turned = stored[f"{place}.steps"].astype(np.float32) * stored[f"{place}.scale"]
-        return np.ascontiguousarray(turned.T)
+        third = re.sub(r"\.\d$", "", place)
+        factors = stored.get(f"{third}.factors")
+        return np.ascontiguousarray((turned if factors is None else turned * factors[:, None]).T)
     if f"{place}.matrix" in stored:
         return np.ascontiguousarray(stored[f"{place}.matrix"].T)
     return None

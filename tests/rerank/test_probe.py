@@ -46,4 +46,4 @@ def test_the_bundled_reranker_sees_more_than_chance() -> None:
     asked = pairs()
     right = reranker.score_pairs([(pair["query"], pair["right"]) for pair in asked])
     wrong = reranker.score_pairs([(pair["query"], pair["wrong"]) for pair in asked])
-    assert float(np.mean(right > wrong)) > 0.68
+    assert float(np.mean(right > wrong)) > 0.8  # .85; rounding differs a little between machines
