@@ -74,7 +74,7 @@ class StoppingRule:
         read = len(logits)
         first = _standard(self.first_scores, self.first_scores[:read])
         told = _standard(logits, logits)
-        slope = followed(first[:read], told)
+        slope = _followed(first[:read], told)
         rest = told - slope * first[:read]
         spread = float(np.sqrt((rest @ rest + PRIOR) / (read + PRIOR)))
         blended = (1 - self.weight) * first[:read] + self.weight * told
@@ -85,7 +85,7 @@ class StoppingRule:
         return float(sum(0.5 * erfc((bar - value) / scale) for value in expected.tolist()))
 
 
-def followed(first: NDArray[np.float64], told: NDArray[np.float64]) -> float:
+def _followed(first: NDArray[np.float64], told: NDArray[np.float64]) -> float:
     """Return the slope of a straight line: how the reranker follows the first stage.
 
     :param first: what the first stage said of n passages, with mean 0.

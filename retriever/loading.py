@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from rerank.cache import CachedReranker, PairCache
 from rerank.protocol import Reranker
 from retriever.config import BUNDLED, RetrieverConfig
 from retriever.encoder import StaticEncoder
@@ -49,8 +50,6 @@ def remembering(reranker: Reranker | None, size: int | None, folder: Path | None
     """
     if reranker is None or size is None:
         return reranker
-    from rerank.cache import CachedReranker, PairCache
-
     if isinstance(reranker, CachedReranker):
         return reranker
     try:

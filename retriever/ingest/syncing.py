@@ -166,16 +166,16 @@ def sync(
     require_readers(files)
     known = retriever.collection.store.sources.all()
     syncing = _Sync(retriever, known, fields, skip_unreadable, report)
-    changed = []
-    for file in files:
-        if not syncing.keeps(file):
+    moved = progress or (lambda done, of: None)
+    changed: list[SourceFile] = []
+    for looked_at, file in enumerate(files, start=1):
+        if syncing.keeps(file):
+            moved(looked_at - len(changed), len(files))
+        else:
             changed.append(file)
-        elif progress is not None:
-            progress(syncing.summary().unchanged, len(files))
-    for left, file in enumerate(changed, start=1 - len(changed)):
+    for done, file in enumerate(changed, start=len(files) - len(changed) + 1):
         syncing.take_in(file)
-        if progress is not None:
-            progress(len(files) + left, len(files))
+        moved(done, len(files))
     for path in sorted(known.keys() - {file.id for file in files}):
         syncing.forget(path)
     return syncing.summary()
