@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain, repeat
-from math import erfc, exp, sqrt
+from math import ceil, erfc, exp, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from rerank.budget import SLICES
 from rerank.protocol import FloatArray
 
 LEAST_READ = 20  # passages that a line is drawn through; of fewer it says too little
+MOST_READ = 0.6  # of a list: what stands below that enters the first ten too seldom to be worth its time
 STANDS_OUT = 2.0  # standard deviations over the mean of those read, where a rise counts half
 PRIOR = 2.0  # passages that the prior of a slope of 0 counts for: a short list proves little
 
@@ -39,14 +40,20 @@ class StoppingRule:
     weight: float
     tolerance: float
 
+    @property
+    def most(self) -> int:
+        """Passages that are read at most: k, and of a longer list a part."""
+        count = len(self.first_scores)
+        return min(count, max(self.k, ceil(MOST_READ * count)))
+
     def settled(self, logits: FloatArray) -> bool:
         """Whether reading may end.
 
         :param logits: of the passages read so far, which are the first ones.
-        :return: True where all are read, or no other is likely to matter.
+        :return: True where `most` are read, or no other is likely to matter.
         """
         read = len(logits)
-        if read >= len(self.first_scores):
+        if read >= self.most:
             return True
         if read < max(LEAST_READ, self.k):
             return False
@@ -56,11 +63,11 @@ class StoppingRule:
         """Say where the reading would have ended, had the rule been asked.
 
         :param logits: of all n candidates.
-        :return: passages read, at most n.
+        :return: passages read.
         """
         read = 0
         for size in chain(SLICES, repeat(SLICES[-1])):
-            read = min(read + size, len(logits))
+            read = min(read + size, self.most)
             if self.settled(logits[:read]):
                 return read
         return read

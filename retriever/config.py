@@ -86,8 +86,8 @@ class RetrieverConfig(BaseModel):
     )
     depth: Depth = Field(
         default=50,
-        description="Documents reranked for a query; the time grows with it. 'auto' reads up to 50, and "
-        "stops when no other is likely to matter.",
+        description="Documents reranked for a query; the time grows with it. 'auto' reads 20 to 30 of 50, "
+        "and stops when no other is likely to matter.",
     )
     budget_ms: float | None = Field(
         default=None,
@@ -96,6 +96,7 @@ class RetrieverConfig(BaseModel):
     )
     pair_cache: ByteSize | None = Field(
         default=None,
+        ge=1024,
         description="Memory for scores of queries and passages reranked before, in bytes or as '32MB': the "
         "same question again costs nothing. A collection's folder keeps them, too. None keeps none.",
     )

@@ -90,6 +90,7 @@ class Retriever:
     def __init__(self, collection: Collection, *, reranker: Reranker | None = None) -> None:
         self._collection = collection
         self._reranker = self._remembering(reranker)
+        self._cache_given = isinstance(reranker, CachedReranker)
         kept = None if collection.path is None else collection.path / _COST
         self._cost = CostModel(kept)
         self._reranker_given = reranker is not None
@@ -135,6 +136,7 @@ class Retriever:
         if total is not None:
             select(first, {}, replace=False)
         made = load_encoder(config, encoder)
+        remembering(reranker, config.pair_cache, None)  # refuses before anything is written
         collection = Collection.create(None if path is None else Path(path), config, made)
         try:
             collection.write(chain(first, documents), replace=False, total=total, progress=progress)
@@ -474,7 +476,7 @@ class Retriever:
         """Write what is unwritten and let go of the files; closing twice is harmless."""
         with suppress(OSError):  # what a pair costs is learnt again where the folder cannot be written
             self._cost.save()
-        if isinstance(self._reranker, CachedReranker):
+        if isinstance(self._reranker, CachedReranker) and not self._cache_given:
             self._reranker.cache.close()
         self._collection.close()
 

@@ -20,7 +20,7 @@ from retriever.types import Candidate, Depth, SearchResult, StageScore, StageSco
 
 FloatArray = NDArray[np.float32]
 
-AUTO_DEPTH = 50  # candidates that depth="auto" reads at most
+AUTO_DEPTH = 50  # candidates that depth="auto" reads some of
 TOLERANCE = 0.1  # for rerankers that no stopping tolerance was fitted with
 
 
@@ -111,7 +111,8 @@ def _score_in_time(
     """
     if left_ms <= 0:
         return np.empty(0, dtype=np.float32)
-    texts = [candidate.rerank_text for candidate in candidates]
+    most = len(candidates) if rule is None else rule.most
+    texts = [candidate.rerank_text for candidate in candidates[:most]]
     settled = None if rule is None else rule.settled
     bought = score_within(reranker, query, texts, budget_ms=left_ms, cost=cost, settled=settled)
     return _checked(reranker, bought.scores[: bought.scored], bought.scored)

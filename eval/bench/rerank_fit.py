@@ -39,7 +39,7 @@ FILES = (
     "wordnet_glosses",
 )  # of which the encoder's recipe takes a part
 DISTRACTORS = 6_000  # further passages of the file that a query is searched in
-TOLERANCES = (0.1, 0.3, 0.5, 0.75, 1.0, 1.125, 1.25, 1.375, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
+TOLERANCES = (0.1, 0.3, 0.5, 0.625, 0.75, 0.875, 1.0, 1.125, 1.25, 1.375, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
 READ = 0.5  # share of the pairs that early stopping may read here
 WEIGHTS = np.round(np.arange(0.0, 1.01, 0.05), 2)
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import gzip
 import json
 import logging
 from collections.abc import Iterator
@@ -33,20 +32,13 @@ import numpy as np
 from rerank.recipes.exchanges import Exchanges
 from rerank.recipes.held_out import held_out_pairs
 from rerank.recipes.senses import Word, glossed_words
-from rerank.recipes.sources import LISTS, read_pairs
+from rerank.recipes.sources import LISTS, paragraphs, read_pairs
 from rerank.train.checkpoint import read_checkpoint
 from rerank.train.reader import ReaderSettings, ReaderTrainer
 from rerank.train.start import start_from
 
 FRAMES, SENSES = 1600, 400  # pairs measured on
 LONG_TEXTS = 20_000  # joined of paragraphs
-
-
-def _paragraphs(data: Path) -> Iterator[str]:
-    """Wikipedia's, as they come."""
-    with gzip.open(data / "enwiki_passages.jsonl.gz", "rt", encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)["text"]
 
 
 def _of_every_kind(data: Path) -> list[str]:
@@ -56,12 +48,12 @@ def _of_every_kind(data: Path) -> list[str]:
         pair for name, count in LISTS.items() for pair in read_pairs(data / f"{name}.jsonl.gz", count, rng)
     ]
     texts = [text for pair in pairs for text in pair]
-    return [*texts, *islice(_paragraphs(data), len(texts))]
+    return [*texts, *islice(paragraphs(data), len(texts))]
 
 
-def _joined(paragraphs: Iterator[str]) -> list[str]:
+def _joined(wikipedia: Iterator[str]) -> list[str]:
     """Texts of three neighbours each: as long as a window."""
-    some = list(islice(paragraphs, 3 * LONG_TEXTS))
+    some = list(islice(wikipedia, 3 * LONG_TEXTS))
     return [" ".join(some[row : row + 3]) for row in range(0, len(some), 3)]
 
 
@@ -88,7 +80,7 @@ def main() -> None:
     model, count = copy.deepcopy(original), settings.steps * settings.texts
     glossed: list[Word] = []
     if options.weights is None:
-        texts = list(islice(_paragraphs(options.data), count))
+        texts = list(islice(paragraphs(options.data), count))
     else:
         weights, average, _ = read_checkpoint(options.weights)
         model.load_state_dict(weights | average)
@@ -96,7 +88,7 @@ def main() -> None:
         texts = _of_every_kind(options.data)
         rng = np.random.default_rng(settings.seed)
         if settings.settle:
-            texts = _alike_long([*texts, *_joined(_paragraphs(options.data))], settings.texts, rng)
+            texts = _alike_long([*texts, *_joined(paragraphs(options.data))], settings.texts, rng)
         else:
             texts = [texts[row] for row in rng.permutation(len(texts))[:count]]
     trainer = ReaderTrainer(

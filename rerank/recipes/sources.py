@@ -64,6 +64,14 @@ def read_pairs(path: Path, count: int, rng: np.random.Generator) -> list[Pair]:
     return [drawn[row] for row in rng.permutation(len(drawn))]
 
 
+def paragraphs(data: Path) -> Iterator[str]:
+    """Read Wikipedia's paragraphs, as they come.
+
+    :param data: folder of the training pairs.
+    """
+    return (row["text"] for row in _rows(data / "enwiki_passages.jsonl.gz"))
+
+
 def pairs_of_paragraphs(path: Path, rng: np.random.Generator) -> dict[str, list[Pair]]:
     """Make pairs from paragraphs: a sentence and the rest of its paragraph; its rarest words and itself.
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from rerank.recipes.sources import LISTS, read_pairs
+from rerank.recipes.sources import LISTS, paragraphs, read_pairs
 from rerank.train.batches import Collator
 from rerank.train.checkpoint import read_checkpoint
 from rerank.train.lists import read_lists
@@ -28,6 +28,7 @@ from rerank.train.model import Architecture, CrossEncoderModel
 from rerank.train.student import StudentSettings, StudentTrainer
 
 LONGEST = 224  # tokens read of a text; the window is 256 with the query
+PARAGRAPHS = 60_000  # of Wikipedia: what to read as the teacher does is not to run short
 SHORT_LISTS = 20_000  # of those whose texts are alike by construction: what the comparison has to tell apart
 
 
@@ -37,6 +38,7 @@ def _texts(data: Path, lists: Path) -> Iterator[str]:
     for name, count in LISTS.items():
         for pair in read_pairs(data / f"{name}.jsonl.gz", count, rng):
             yield from pair
+    yield from islice(paragraphs(data), PARAGRAPHS)
     short = (one for one in read_lists(lists) if not one.teachers)
     for one in islice(short, SHORT_LISTS):
         yield from (one.query, *one.passages)

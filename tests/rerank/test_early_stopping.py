@@ -23,11 +23,12 @@ def test_a_reranker_that_agrees_is_soon_believed() -> None:
     assert StoppingRule(first, 10, 0.6, 0.2).depth(logits) < 30
 
 
-def test_a_reranker_that_disagrees_reads_everything() -> None:
+def test_a_reranker_that_disagrees_reads_all_that_may_be_read() -> None:
     first, logits = scores(50, noise=20.0)
     flat = np.full(50, 1.0, np.float32) + np.linspace(0.01, 0, 50, dtype=np.float32)
-    assert StoppingRule(flat, 10, 1.0, 0.2).depth(logits) == 50
-    assert StoppingRule(first, 10, 1.0, 0.0).depth(logits) == 50
+    assert StoppingRule(flat, 10, 1.0, 0.2).depth(logits) == 30
+    assert StoppingRule(first, 10, 1.0, 0.0).depth(logits) == 30
+    assert StoppingRule(first, 40, 1.0, 0.0).depth(logits) == 40
 
 
 @given(seed=st.integers(0, 1000), k=st.integers(1, 60), tolerance=st.floats(0, 5), count=st.integers(0, 80))

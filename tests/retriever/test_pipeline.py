@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 
+from rerank.cache import CachedReranker, PairCache
 from retriever import Document, Retriever, RetrieverConfig
 from retriever.errors import (
     ClosedError,
@@ -436,6 +437,29 @@ def test_a_file_of_scores_that_cannot_be_read_stops_no_search(make, tmp_path, ca
     assert "delete it" in caplog.text
 
 
-def test_a_cache_too_small_for_a_score_is_refused(make):
-    with pytest.raises(InvalidInputError, match="max_bytes is 5; one score takes"):
-        make(pair_cache=5)
+def test_a_cache_that_cannot_be_is_refused_before_anything_is_written(make, tmp_path):
+    with pytest.raises(ConfigError, match="pair_cache"):
+        make(path=True, pair_cache=5)
+
+    class Nameless:
+        def score(self, query, passages):
+            return np.zeros(len(passages), np.float32)
+
+    with pytest.raises(InvalidInputError, match="fingerprint"):
+        make(path=True, pair_cache="1MB", reranker=Nameless())
+    assert not (tmp_path / "collection").exists()
+
+
+def test_a_cache_that_was_given_stays_open(make, tmp_path):
+    kept = tmp_path / "pairs.sqlite"
+    shared = CachedReranker(OverlapReranker(), PairCache(max_bytes=100_000, path=kept))
+    for words in ("the cat sat", "a dog ran"):
+        with make(reranker=shared) as retriever:
+            retriever.search(words)
+    shared.cache.close()
+    reranker = OverlapReranker()
+    again = CachedReranker(reranker, PairCache(max_bytes=100_000, path=kept))
+    with make(reranker=again) as retriever:
+        for words in ("the cat sat", "a dog ran"):
+            retriever.search(words)
+    assert reranker.calls == 0

@@ -103,6 +103,14 @@ def test_auto_depth_stops_reading_when_nothing_else_matters(make):
     assert retriever.search("cat", k=3, depth="auto", budget_ms=5000)
 
 
+def test_auto_depth_never_reads_the_end_of_a_list(make):
+    docs = [(f"d{i}", f"cat number {i}") for i in range(60)]
+    retriever = make(docs, reranker=OverlapReranker())  # which finds all alike: any might be the best
+    results, timings = retriever.search_timed("cat", k=60, depth="auto")
+    assert timings.reranked == 50 and len(results) == 60
+    assert retriever.search_timed("cat", depth="auto")[1].reranked == 30
+
+
 def test_results_carry_a_probability_and_can_be_cut_by_it(make):
     retriever = make(reranker=CalibratedReranker())
     results = retriever.search("zebra one red")
