@@ -21,7 +21,7 @@ from distillation.tables import token_rows, with_rows
 from rerank.checks import check_counts
 from rerank.pair_vectors import pair_vectors
 from rerank.protocol import Reranker, TextReader
-from retriever.config import BUNDLED, RetrieverConfig
+from retriever.config import BUNDLED, FAST, RetrieverConfig
 from retriever.documents import DocumentLike, to_documents
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError
@@ -82,8 +82,8 @@ def adapt(
 
     :param encoder: the table to start from, or its name; of an int8 one the result is int8, too.
     :param corpus: documents, as `Retriever.from_corpus` takes them.
-    :param teacher: "bundled" for the bundled reranker, any other reranker, a sentence-transformers model
-        (folder, hub id or loaded), or None.
+    :param teacher: "bundled" or "fast" for a bundled reranker, any other reranker, a sentence-transformers
+        model (folder, hub id or loaded), or None.
     :param seed: decides which pairs are held back.
     :param progress: called with what is being done, how much of it is done and how much there is to do.
     :return: the better encoder and the scores that decided.
@@ -186,8 +186,8 @@ def _loaded(teacher: Reranker | Teacher | str | Path | None) -> Reranker | Teach
     """Load a teacher that is given by name."""
     if not isinstance(teacher, str | Path):
         return teacher
-    if teacher == BUNDLED:
-        return load_named_reranker(BUNDLED)
+    if teacher in (BUNDLED, FAST):
+        return load_named_reranker(teacher)
     from distillation.teacher import Teacher
 
     return Teacher(teacher)

@@ -100,7 +100,7 @@ def adapt(
         str | None,
         typer.Option(
             help="Reranker to learn from, or to be judged by where it cannot teach: "
-            "'bundled', a folder or a hub id; 'none' for neither.",
+            "'bundled', 'fast', a folder or a hub id; 'none' for neither.",
             show_default=BUNDLED,
         ),
     ] = None,

@@ -53,7 +53,7 @@ class TradeoffStudy:
     :param depths: how many documents are reranked; 0 is the first stage alone and is always measured.
     :param dimensions: leading vector dimensions to try; None is the encoder's full width.
     :param fusions: ways of combining dense and lexical lists.
-    :param rerankers: names ("bundled", a folder, a hub id), or rerankers under names of one's own.
+    :param rerankers: names ("bundled", "fast", a folder, a hub id), or rerankers under names of one's own.
     :param peers: further first stages to hold beside the project's own, made from the data set.
     :param config: everything that is not tried out.
     :param folder: where scores are kept, so that an interrupted study goes on; None keeps them in memory.

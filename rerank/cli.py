@@ -17,6 +17,7 @@ import typer
 if TYPE_CHECKING:
     from rerank.train.lists import RankingList
     from rerank.train.pairs import FirstStage
+    from rerank.train.teachers import TeacherVectors
 
 DEFAULTS = "rerank.defaults"  # entry points: the bundled model and the first stage live on a higher floor
 
@@ -95,14 +96,16 @@ def rerank_train(
 
     check_output(out)
     read = read_training_pairs(pairs)
+    asked: list[str | TeacherVectors] = list(teacher or ())
     if isinstance(read, dict):
+        asked = _loaded(teacher or (), out / "training" / "teachers")  # before the work: a name may be wrong
         lists = mine_lists(
             read, _first_stage() if mining is Mining.first_stage else None, negatives=negatives, seed=seed
         )
     else:
         lists = read
     if teacher:
-        lists = _with_teachers(lists, teacher, out / "training" / "teachers")
+        lists = _with_teachers(lists, asked, out / "training" / "teachers")
     settings = Settings(
         steps=steps, label_loss=loss.value, seed=seed,
         dev=min(300, len(lists) // 5), measure_every=max(1, steps // 5),
@@ -138,13 +141,22 @@ def rerank_train(
     console.print(f"the reranker is in {out}; use it with --reranker {out}")
 
 
-def _with_teachers(lists: Sequence[RankingList], teachers: Sequence[str], cache: Path) -> list[RankingList]:
+def _loaded(names: Sequence[str], cache: Path) -> list[str | TeacherVectors]:
+    """Load the teachers that are encoders."""
+    from rerank.train.teachers import BM25, TeacherVectors
+
+    return [name if name == BM25 else TeacherVectors(name, cache / Path(name).name) for name in names]
+
+
+def _with_teachers(
+    lists: Sequence[RankingList], teachers: Sequence[str | TeacherVectors], cache: Path
+) -> list[RankingList]:
     """Have teachers score the lists; what they read is kept, so an interrupted run goes on there, too."""
     from rerank.train.teachers import with_teachers
 
-    for name in teachers:
-        with _bar(f"{Path(name).name} reads", 100) as percent:
-            lists = with_teachers(lists, [name], cache, progress=partial(_share, percent))
+    for one in teachers:
+        with _bar(f"{Path(one).name if isinstance(one, str) else one.name} reads", 100) as percent:
+            lists = with_teachers(lists, [one], cache, progress=partial(_share, percent))
     return list(lists)
 
 

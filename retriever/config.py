@@ -22,6 +22,7 @@ from retriever.errors import ConfigError
 from retriever.types import Depth
 
 BUNDLED = "bundled"
+FAST = "fast"
 
 
 class RetrieverConfig(BaseModel):
@@ -82,7 +83,8 @@ class RetrieverConfig(BaseModel):
     )
     reranker: str | None = Field(
         default=BUNDLED,
-        description="Reranker: 'bundled', an ONNX or sentence-transformers folder, a hub id, or None.",
+        description="Reranker: 'bundled', 'fast' (half the time, less of the gain), an ONNX or "
+        "sentence-transformers folder, a hub id, or None.",
     )
     depth: Depth = Field(
         default=50,
@@ -137,7 +139,7 @@ class RetrieverConfig(BaseModel):
     def _found_from_anywhere(cls, name: str | None) -> str | None:
         """Write a folder out from the root: the collection may be opened from another one."""
         # `isdir` of os.path says no to what cannot be a path, where that of Path raises.
-        return str(Path(name).absolute()) if name and name != BUNDLED and isdir(name) else name
+        return str(Path(name).absolute()) if name and name not in (BUNDLED, FAST) and isdir(name) else name
 
     def _check_consistent(self) -> None:
         """Refuse values that are fine alone and not together."""

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from rerank.cache import CachedReranker, PairCache
 from rerank.protocol import Reranker
-from retriever.config import BUNDLED, RetrieverConfig
+from retriever.config import BUNDLED, FAST, RetrieverConfig
 from retriever.encoder import StaticEncoder
 from retriever.errors import ConfigError, InvalidInputError
 
 LOG = logging.getLogger(__name__)
 PAIRS = "pairs.sqlite"
-BUNDLED_RERANKER = Path(__file__).parent / "models" / "reranker"
+MODELS = Path(__file__).parent / "models"
+BUNDLED_RERANKER = MODELS / "reranker"
+BUNDLED_RERANKERS = {BUNDLED: BUNDLED_RERANKER, FAST: MODELS / "reranker_fast"}
 
 
 def load_encoder(config: RetrieverConfig, given: StaticEncoder | None = None) -> StaticEncoder:
@@ -63,10 +65,10 @@ def remembering(reranker: Reranker | None, size: int | None, folder: Path | None
 def load_named_reranker(name: str | Path) -> Reranker:
     """Load a reranker by the name that a configuration gives it.
 
-    :param name: "bundled", a folder or a hub id.
+    :param name: "bundled", "fast", a folder or a hub id.
     :raises ModelNotFoundError: if there is none of this name.
     :raises ModelError: if it is damaged.
     """
     from rerank import load_reranker as load  # brings a runtime, which many never need
 
-    return load(BUNDLED_RERANKER if name == BUNDLED else name)
+    return load(BUNDLED_RERANKERS.get(str(name), name))

@@ -51,7 +51,7 @@ def evaluate(
     dimensions: Annotated[int | None, typer.Option(min=1, help="Leading vector dimensions; all.")] = None,
     fusion: Annotated[Literal["zscore", "rrf"], typer.Option(help="How both lists become one.")] = "zscore",
     reranker: Annotated[
-        str | None, typer.Option(help="'bundled', a folder, a hub id, or 'none'; the configured one.")
+        str | None, typer.Option(help="'bundled', 'fast', a folder, a hub id, or 'none'; the configured one.")
     ] = None,
     depth: Annotated[int | None, typer.Option(min=1, help="Documents reranked for a query.")] = None,
     json: JsonOption = False,

@@ -45,7 +45,7 @@ def tradeoff(
     dimensions: Annotated[
         str, typer.Option(help="Leading vector dimensions; 'all' for the full width.")
     ] = "all",
-    rerankers: Annotated[str, typer.Option(help="'bundled', folders, hub ids, or 'none'.")] = BUNDLED,
+    rerankers: Annotated[str, typer.Option(help="'bundled', 'fast', folders, hub ids, or 'none'.")] = BUNDLED,
     fusion: Annotated[str, typer.Option(help="zscore, rrf, or both.")] = "zscore",
     peers: Annotated[
         str,

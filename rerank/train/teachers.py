@@ -23,7 +23,7 @@ BM25 = "bm25"
 
 def with_teachers(
     lists: Sequence[RankingList],
-    teachers: Sequence[str | Path],
+    teachers: Sequence[str | Path | TeacherVectors],
     cache: Path,
     *,
     progress: Callable[[int, int], None] | None = None,
@@ -32,7 +32,7 @@ def with_teachers(
 
     :param lists: of any kind; scores that they have stay, and are not made again.
     :param teachers: folders or hub ids of sentence-transformers models, scores being cosines; "bm25" for that
-        of all passages together; or a name that every list has scores of.
+        of all passages together; or a name that every list has scores of. A loaded one is not loaded again.
     :param cache: folder for the teachers' vectors, one in it for each; what is there is not encoded again.
     :param progress: called with how many texts a teacher has read, and how many it has to.
     :return: the lists, each with a score a passage and teacher, by the last part of the teacher's name.
@@ -41,13 +41,14 @@ def with_teachers(
     """
     found = list(lists)
     for teacher in teachers:
-        name = Path(teacher).name
+        name = teacher.name if isinstance(teacher, TeacherVectors) else Path(teacher).name
         if all(name in one.teachers for one in found):
             continue
         if name == BM25:
             scored = _lexical(found)
         else:
-            scored = _cosines(found, TeacherVectors(teacher, cache / name), progress)
+            known = teacher if isinstance(teacher, TeacherVectors) else TeacherVectors(teacher, cache / name)
+            scored = _cosines(found, known, progress)
         found = [
             replace(one, teachers={**one.teachers, name: tuple(scores.tolist())})
             for one, scores in zip(found, scored, strict=True)
@@ -104,6 +105,7 @@ class TeacherVectors:
     def __init__(self, model: str | Path, cache: Path, *, max_length: int = MAX_LENGTH) -> None:
         import torch
 
+        self.name = Path(model).name
         self._model: Any = load_sentence_model("SentenceTransformer", model, device=None, called="teacher")
         fingerprint = fingerprint_of(self._model)
         self._model = self._model.to(torch.bfloat16)

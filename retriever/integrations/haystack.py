@@ -332,7 +332,7 @@ class StaticDocumentEmbedder:
 class CrossEncoderRanker:
     """Orders documents by a cross-encoder's logit and keeps the best.
 
-    :param model: 'bundled', a folder, a hub id, or a loaded reranker.
+    :param model: 'bundled', 'fast', a folder, a hub id, or a loaded reranker.
     :param top_k: at most this many documents.
     :param name: what a loaded reranker is written down as.
     """

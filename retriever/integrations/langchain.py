@@ -161,7 +161,7 @@ class RerankCompressor(BaseDocumentCompressor):
 
     The logit arrives as `relevance_score` in the metadata; the documents given are left as they are.
 
-    :param model: 'bundled', a folder, a hub id, or a loaded reranker.
+    :param model: 'bundled', 'fast', a folder, a hub id, or a loaded reranker.
     :param top_n: at most this many documents.
     """
 

@@ -216,7 +216,8 @@ class StaticEmbedding(BaseEmbedding):
 class RerankPostprocessor(BaseNodePostprocessor):
     """A cross-encoder that keeps the best nodes of those another retriever found.
 
-    :param model: 'bundled', a folder, a hub id, or a loaded reranker; None for what `model_name` names.
+    :param model: 'bundled', 'fast', a folder, a hub id, or a loaded reranker; None for what `model_name`
+        names.
     :param top_n: at most this many nodes.
     :param model_name: by which a loaded one is serialized.
     """

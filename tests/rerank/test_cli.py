@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from rerank import OnnxReranker
 from rerank.cli import rerank_train
-from rerank.errors import MissingExtraError
+from rerank.errors import MissingExtraError, ModelNotFoundError
 from tests.rerank.factories import Letters, reranker_folder, sentence
 
 if TYPE_CHECKING:
@@ -154,3 +154,11 @@ def test_teachers_are_asked_once_and_weighed_alike(
     assert len(read) == len(set(read))
     train(judgments, tmp_path / "mine", *options, "--teacher-weight", 0.5, start=start)
     assert len(read) == len(set(read))  # nothing was encoded again
+
+
+def test_a_teacher_that_is_not_there_is_told_before_the_work(
+    judgments: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rerank.train.mine_lists", lambda *_, **__: pytest.fail("negatives were mined"))
+    with pytest.raises(ModelNotFoundError, match="no teacher"):
+        train(judgments, tmp_path / "mine", "--teacher", "bm25", "--teacher", tmp_path / "no/such")
