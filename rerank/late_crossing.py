@@ -17,7 +17,9 @@ from rerank.sessions import open_session
 READ_TOKENS = 256  # of texts of one length read in one run: a short text alone does not fill the vector units
 BLOCK_TOKENS = 2**15  # of passages whose states are held at once: 75 MB at 576 numbers a token
 PARTS = 3  # of a score
-SCORED_TOKENS = 768  # of the pairs scored in one run: enough to fill the vector units, and runs for every thread
+SCORED_TOKENS = (
+    768  # of the pairs scored in one run: enough to fill the vector units, and runs for every thread
+)
 
 Ids = Sequence[int]
 

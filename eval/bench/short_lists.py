@@ -84,11 +84,17 @@ class ShortLists:
             for all.
         :return: the mean over the queries.
         """
-        return score(
-            self.qrels,
-            {name: self._order(name, logits, weight, depth) for name in self.ids},
-            ["nDCG@10"],
-        ).mean("nDCG@10")
+        return float(self.ndcg_by_query(logits, weight, depth).mean())
+
+    def ndcg_by_query(
+        self,
+        logits: Mapping[str, FloatArray] | None = None,
+        weight: float = 1.0,
+        depth: int | Mapping[str, int] | None = None,
+    ) -> NDArray[np.float64]:
+        """Do what `ndcg` does, for each judged query."""
+        rankings = {name: self._order(name, logits, weight, depth) for name in self.ids}
+        return score(self.qrels, rankings, ["nDCG@10"]).values["nDCG@10"]
 
     def settled(self, logits: Mapping[str, FloatArray], weight: float, tolerance: float) -> dict[str, int]:
         """Where `depth="auto"` would stop reading each list.

@@ -8,11 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from rerank import OnnxReranker
 
 PROBE = Path(__file__).parent / "data" / "probe.jsonl"
-BUNDLED = Path(__file__).parents[2] / "retriever" / "models" / "reranker"
+MODELS = Path(__file__).parents[2] / "retriever" / "models"
 SORTS = {"roles", "negation", "order", "numbers", "cause", "comparison", "sense"}
 
 
@@ -41,9 +42,11 @@ def test_no_pair_is_there_twice() -> None:
     assert len({(pair["query"], pair["right"]) for pair in pairs()}) == len(pairs())
 
 
-def test_the_bundled_reranker_sees_more_than_chance() -> None:
-    reranker = OnnxReranker(BUNDLED)
+# Measured are .854 and .773; rounding differs a little between machines.
+@pytest.mark.parametrize(("folder", "least"), [("reranker", 0.8), ("reranker_fast", 0.72)])
+def test_the_bundled_rerankers_see_more_than_chance(folder: str, least: float) -> None:
+    reranker = OnnxReranker(MODELS / folder)
     asked = pairs()
     right = reranker.score_pairs([(pair["query"], pair["right"]) for pair in asked])
     wrong = reranker.score_pairs([(pair["query"], pair["wrong"]) for pair in asked])
-    assert float(np.mean(right > wrong)) > 0.8  # .85; rounding differs a little between machines
+    assert float(np.mean(right > wrong)) > least

@@ -8,13 +8,14 @@ import pytest
 
 from retriever.config import RetrieverConfig
 from retriever.errors import RetrieverError
-from retriever.loading import BUNDLED_RERANKER, load_named_reranker, load_reranker
+from retriever.loading import BUNDLED_RERANKERS, load_named_reranker, load_reranker
 
-LARGEST = 24_500_000  # bytes of the bundled reranker's folder
+LARGEST = 24_000_000  # bytes of a bundled reranker's model
 
 
-def test_the_bundled_reranker_finds_the_answer() -> None:
-    reranker = load_reranker(RetrieverConfig())
+@pytest.mark.parametrize("name", BUNDLED_RERANKERS)
+def test_the_bundled_rerankers_find_the_answer(name: str) -> None:
+    reranker = load_reranker(RetrieverConfig(reranker=name))
     assert reranker is not None
     scores = reranker.score(
         "who discovered penicillin", ["Mould grows on bread.", "Fleming found penicillin in 1928."]
@@ -22,8 +23,26 @@ def test_the_bundled_reranker_finds_the_answer() -> None:
     assert scores[1] > scores[0]
 
 
-def test_the_bundled_reranker_is_small() -> None:
-    assert sum(file.stat().st_size for file in BUNDLED_RERANKER.iterdir()) < LARGEST
+@pytest.mark.parametrize("folder", BUNDLED_RERANKERS.values(), ids=str)
+def test_the_bundled_rerankers_are_small(folder: Path) -> None:
+    assert sum(file.stat().st_size for file in folder.iterdir() if file.suffix != ".md") < LARGEST
+
+
+@pytest.mark.parametrize("folder", BUNDLED_RERANKERS.values(), ids=str)
+def test_a_training_can_start_from_the_bundled_rerankers(folder: Path) -> None:
+    pytest.importorskip("onnx")
+    start = pytest.importorskip("rerank.train.start")
+    model, tokenizer = start.start_from(folder)
+    assert model.shape.vocabulary == tokenizer.get_vocab_size()
+
+
+def test_a_bundled_name_goes_before_a_folder_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fast").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert RetrieverConfig(reranker="fast").reranker == "fast"
+    assert RetrieverConfig(reranker="./fast").reranker == str(tmp_path / "fast")
 
 
 def test_no_name_is_no_reranker() -> None:
