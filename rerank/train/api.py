@@ -116,7 +116,7 @@ def shorten(
     collate = Collator(tokenizer, window, window, teachers={}, sharpness=1.0)
     texts = collate.passage_ids([text for one in lists for text in (one.query, *one.passages)])
     chosen = settings or StudentSettings()
-    trainer = StudentTrainer(teacher, kept, texts, folder / "training", chosen)
+    trainer = StudentTrainer(teacher, teacher.shortened(kept), texts, folder / "training", chosen)
     figures = trainer.run(progress)
     notes = {"window": window, "num_labels": 1, "layers_kept": kept, "training": noted(chosen)}
     notes |= _carried(Path(start))

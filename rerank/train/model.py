@@ -177,6 +177,22 @@ class CrossEncoderModel(nn.Module):
         model.load_state_dict(state)
         return model
 
+    def narrowed(self, intermediate: int) -> CrossEncoderModel:
+        """Leave inner units of the feed-forward layers out, those whose weights are least.
+
+        :param intermediate: how many to keep in each layer.
+        :return: a new model with these, and everything else as it is; it has to learn to read again.
+        """
+        model = CrossEncoderModel(replace(self.shape, intermediate=intermediate))
+        state = self.state_dict()
+        for number in range(self.shape.layers):
+            up, down, bias = (f"layers.{number}.{name}" for name in ("up.weight", "down.weight", "up.bias"))
+            size = state[up].norm(dim=1) * state[down].norm(dim=0)
+            kept = size.topk(intermediate).indices.sort().values
+            state |= {up: state[up][kept], down: state[down][:, kept], bias: state[bias][kept]}
+        model.load_state_dict(state)
+        return model
+
     def embed(self, ids: Tensor) -> Tensor:
         """Look up token ids (batch, length) -> states (batch, length, hidden)."""
         states = self.words(ids) + self.positions.weight[: ids.shape[1]]

@@ -64,7 +64,8 @@ class StudentTrainer(TrainingLoop[StudentSettings]):
     """Trains a student's layers on its teacher's readings; `model` is what it comes to.
 
     :param teacher: reads each text as it comes: one learns more from new texts than from the same ones again.
-    :param layers: which of its layers the student starts with; everything behind the reader is the teacher's.
+    :param student: where it starts: the teacher `shortened`, perhaps `narrowed`; everything behind the reader
+        is the teacher's and stays.
     :param texts: token ids.
     :param folder: gets checkpoints, as `rerank.train.trainer` writes them, and a log; an interrupted training
         in it is resumed.
@@ -75,7 +76,7 @@ class StudentTrainer(TrainingLoop[StudentSettings]):
     def __init__(
         self,
         teacher: CrossEncoderModel,
-        layers: tuple[int, ...],
+        student: CrossEncoderModel,
         texts: Iterable[Sequence[int]],
         folder: Path,
         settings: StudentSettings,
@@ -90,7 +91,7 @@ class StudentTrainer(TrainingLoop[StudentSettings]):
         super().__init__(folder, settings, workers=settings.runs)
         # Not `no_grad` around it: a compiled layer is compiled again for every such difference.
         self.teacher = teacher.to(self.device).requires_grad_(False)
-        self.model = teacher.shortened(layers).to(self.device)
+        self.model = student.to(self.device)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name.startswith(("layers.", "comparison.view.")))
         self._trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}

@@ -35,7 +35,8 @@ def settings(**changed: object) -> StudentSettings:
 
 
 def trainer(folder: Path, **changed: object) -> StudentTrainer:
-    return StudentTrainer(model(), (0, 2), texts(400), folder, settings(**changed))
+    teacher = model()
+    return StudentTrainer(teacher, teacher.shortened((0, 2)), texts(400), folder, settings(**changed))
 
 
 def test_the_student_comes_closer_to_its_teacher(tmp_path: Path) -> None:
@@ -44,6 +45,21 @@ def test_the_student_comes_closer_to_its_teacher(tmp_path: Path) -> None:
     after = learning.run()
     assert all(after[name] > before[name] for name in ("tokens", "views"))
     assert after["tokens"] > 0.5
+
+
+def test_a_narrowed_model_keeps_the_units_that_say_most() -> None:
+    whole = model()
+    half = whole.shape.intermediate // 2
+    loud = torch.arange(half) * 2
+    for layer in whole.layers:
+        with torch.no_grad():
+            layer.down.weight *= 1e-9
+            layer.down.weight[:, loud] *= 1e9
+    small = whole.narrowed(half)
+    ids, mask = torch.tensor([[1, 5, 6, 2]]), torch.ones(1, 4)
+    assert torch.equal(small.layers[0].up.weight, whole.layers[0].up.weight[loud])
+    with torch.no_grad():
+        torch.testing.assert_close(small.read(ids, mask).states, whole.read(ids, mask).states)
 
 
 def test_what_stands_behind_the_reader_is_the_teachers(tmp_path: Path) -> None:
@@ -80,7 +96,7 @@ def test_a_shorter_reranker_scores_and_can_be_trained(
 
 def test_too_few_texts_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="too few"):
-        StudentTrainer(model(), (0, 2), texts(3), tmp_path, settings())
+        StudentTrainer(model(), model(), texts(3), tmp_path, settings())
 
 
 def test_settings_are_checked() -> None:
