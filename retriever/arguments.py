@@ -54,6 +54,8 @@ def check_count(name: str, value: object) -> None:
 
 def check_depth(depth: object) -> None:
     """Refuse what is neither "auto" nor a whole number from 1."""
+    if isinstance(depth, str) and depth != "auto":
+        raise InvalidTypeError(f"depth is {depth!r}, neither a whole number nor 'auto'")
     if depth != "auto":
         check_count("depth", depth)
 

@@ -9,7 +9,7 @@ from rerank.cache import CachedReranker, PairCache
 from rerank.protocol import Reranker
 from retriever.config import BUNDLED, FAST, RetrieverConfig
 from retriever.encoder import StaticEncoder
-from retriever.errors import ConfigError, InvalidInputError
+from retriever.errors import ConfigError, InvalidInputError, ModelNotFoundError
 
 LOG = logging.getLogger(__name__)
 PAIRS = "pairs.sqlite"
@@ -71,4 +71,8 @@ def load_named_reranker(name: str | Path) -> Reranker:
     """
     from rerank import load_reranker as load  # brings a runtime, which many never need
 
-    return load(BUNDLED_RERANKERS.get(str(name), name))
+    try:
+        return load(BUNDLED_RERANKERS.get(str(name), name))
+    except ModelNotFoundError as error:
+        known = " and ".join(map(repr, BUNDLED_RERANKERS))
+        raise ModelNotFoundError(f"{error}; {known} are in this package") from error

@@ -42,7 +42,9 @@ def index(
     lexical: Annotated[bool | None, typer.Option(help="Search by BM25 too.", show_default="on")] = None,
     reranker: Annotated[
         str | None,
-        typer.Option(help="Reranker: 'fast', a folder, a hub id or 'none'.", show_default="bundled"),
+        typer.Option(
+            help="Reranker: 'bundled', 'fast', a folder, a hub id or 'none'.", show_default="bundled"
+        ),
     ] = None,
     pair_cache: Annotated[
         str | None,

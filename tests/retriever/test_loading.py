@@ -36,6 +36,13 @@ def test_a_training_can_start_from_the_bundled_rerankers(folder: Path) -> None:
     assert model.shape.vocabulary == tokenizer.get_vocab_size()
 
 
+def test_an_unknown_name_is_told_which_there_are() -> None:
+    with pytest.raises(
+        RetrieverError, match="no reranker at 'Fast'.*'bundled' and 'fast' are in this package"
+    ):
+        load_named_reranker("Fast")
+
+
 def test_a_bundled_name_goes_before_a_folder_of_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
