@@ -21,11 +21,11 @@ from distillation.tables import token_rows, with_rows
 from rerank.checks import check_counts
 from rerank.pair_vectors import pair_vectors
 from rerank.protocol import Reranker, TextReader
-from retriever.config import BUNDLED, FAST, RetrieverConfig
+from retriever.config import RetrieverConfig
 from retriever.documents import DocumentLike, to_documents
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError
-from retriever.loading import load_named_reranker
+from retriever.loading import BUNDLED_RERANKERS, load_named_reranker
 from retriever.preparation import PassageSplitter
 from retriever.types import Document
 
@@ -186,7 +186,7 @@ def _loaded(teacher: Reranker | Teacher | str | Path | None) -> Reranker | Teach
     """Load a teacher that is given by name."""
     if not isinstance(teacher, str | Path):
         return teacher
-    if teacher in (BUNDLED, FAST):
+    if teacher in BUNDLED_RERANKERS:
         return load_named_reranker(teacher)
     from distillation.teacher import Teacher
 

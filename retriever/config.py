@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -136,10 +137,11 @@ class RetrieverConfig(BaseModel):
 
     @field_validator("encoder", "reranker")
     @classmethod
-    def _found_from_anywhere(cls, name: str | None) -> str | None:
+    def _found_from_anywhere(cls, name: str | None, field: ValidationInfo) -> str | None:
         """Write a folder out from the root: the collection may be opened from another one."""
+        bundled = (BUNDLED, FAST) if field.field_name == "reranker" else (BUNDLED,)
         # `isdir` of os.path says no to what cannot be a path, where that of Path raises.
-        return str(Path(name).absolute()) if name and name not in (BUNDLED, FAST) and isdir(name) else name
+        return str(Path(name).absolute()) if name and name not in bundled and isdir(name) else name
 
     def _check_consistent(self) -> None:
         """Refuse values that are fine alone and not together."""

@@ -27,9 +27,8 @@ from tokenizers import Tokenizer
 
 from rerank.recipes.sources import LISTS, paragraphs, read_pairs
 from rerank.train.batches import Collator
-from rerank.train.checkpoint import read_checkpoint
 from rerank.train.lists import read_lists
-from rerank.train.model import Architecture, CrossEncoderModel
+from rerank.train.start import from_training
 from rerank.train.student import StudentSettings, StudentTrainer
 
 LONGEST = 224  # tokens read of a text; the window is 256 with the query
@@ -49,14 +48,6 @@ def _texts(data: Path, lists: Path) -> Iterator[str]:
         yield from (one.query, *one.passages)
 
 
-def _trained(folder: Path) -> CrossEncoderModel:
-    """The model of a training folder."""
-    weights, average, state = read_checkpoint(folder)
-    model = CrossEncoderModel(Architecture(**state["architecture"]))
-    model.load_state_dict(weights | average)
-    return model
-
-
 def main() -> None:
     """Read the options and train."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -72,8 +63,8 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, default={}, help="settings as a JSON object")
     options = parser.parse_args()
     torch.manual_seed(0)
-    teacher = _trained(options.teacher)
-    student = _trained(options.start) if options.start else teacher.shortened(tuple(options.layers))
+    teacher = from_training(options.teacher)
+    student = from_training(options.start) if options.start else teacher.shortened(tuple(options.layers))
     if options.intermediate is not None:
         student = student.narrowed(options.intermediate)
     tokenizer = Tokenizer.from_file(str(options.encoder / "tokenizer.json"))

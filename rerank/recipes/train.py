@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from rerank.train.checkpoint import read_checkpoint
 from rerank.train.lists import read_lists
-from rerank.train.model import Architecture, CrossEncoderModel
+from rerank.train.model import CrossEncoderModel
+from rerank.train.start import from_training
 from rerank.train.trainer import Settings, Trainer
 
 
@@ -45,9 +45,7 @@ def main() -> None:
     if options.start is None:
         model = CrossEncoderModel.from_encoder(options.encoder)
     else:
-        weights, average, state = read_checkpoint(options.start)
-        model = CrossEncoderModel(Architecture(**state["architecture"]))
-        model.load_state_dict(weights | average)
+        model = from_training(options.start)
     settings = Settings(steps=options.steps, **options.settings)
     trainer = Trainer(model, tokenizer, list(read_lists(options.lists)), options.out, settings)
     figures = trainer.run(

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from rerank.errors import InvalidInputError, MissingExtraError, ModelError
 from rerank.folder import LATE_CROSSING, RerankerFolder, read_folder, read_tokenizer
+from rerank.train.checkpoint import read_checkpoint
 from rerank.train.graph import Range
 from rerank.train.model import Architecture, CrossEncoderModel
 
@@ -34,6 +35,18 @@ def start_from(folder: Path) -> tuple[CrossEncoderModel, Tokenizer]:
     if config.get("model_type") != "bert" or not (folder / "model.safetensors").is_file():
         raise ModelError(f"{folder} is neither a reranker of this project nor a BERT encoder in safetensors")
     return CrossEncoderModel.from_encoder(folder), read_tokenizer(folder)
+
+
+def from_training(folder: Path) -> CrossEncoderModel:
+    """Read the model of a training folder, its averaged weights where it has them.
+
+    :param folder: with checkpoints.
+    :return: the model.
+    """
+    weights, average, state = read_checkpoint(folder)
+    model = CrossEncoderModel(Architecture(**state["architecture"]))
+    model.load_state_dict(weights | average)
+    return model
 
 
 def spread_layers(every: int, kept: int) -> tuple[int, ...]:
