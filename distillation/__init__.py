@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from distillation.quantization import quantize
     from distillation.sources import Pair
     from distillation.training import TeacherVectors, TrainingConfig, train
+    from distillation.weighting import position_weights
 
 __all__ = [
     "FittingConfig",
@@ -21,6 +22,7 @@ __all__ = [
     "adapt",
     "distill",
     "fit",
+    "position_weights",
     "quantize",
     "train",
 ]
@@ -33,6 +35,7 @@ _HOMES = {
     "adapt": "adaptation",
     "distill": "distilling",
     "fit": "fitting",
+    "position_weights": "weighting",
     "quantize": "quantization",
     "train": "training",
 }

@@ -27,10 +27,12 @@ class TokenBags:
 
     :param ids: int32 (tokens,).
     :param offsets: int64 (texts + 1,); text i is `ids[offsets[i]:offsets[i + 1]]`.
+    :param position_weights: see `StaticEncoder`; None lets all tokens count alike.
     """
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
+    position_weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -44,7 +46,17 @@ class TokenBags:
         lengths = self.offsets[rows + 1] - self.offsets[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-        return TokenBags(self.ids[np.repeat(self.offsets[rows], lengths) + within], offsets)
+        ids = self.ids[np.repeat(self.offsets[rows], lengths) + within]
+        return TokenBags(ids, offsets, self.position_weights)
+
+    def shares(self) -> NDArray[np.float32]:
+        """Return what each token counts in its text's mean, float32 (tokens,)."""
+        lengths = np.diff(self.offsets)
+        shares = np.repeat(1.0 / np.maximum(lengths, 1), lengths).astype(np.float32)
+        if self.position_weights is not None:
+            places = np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], lengths)
+            shares *= self.position_weights[np.minimum(places, len(self.position_weights) - 1)]
+        return shares
 
 
 def tokenize(encoder: StaticEncoder, texts: Sequence[str], *, max_length: int | None = None) -> TokenBags:
@@ -58,7 +70,8 @@ def tokenize(encoder: StaticEncoder, texts: Sequence[str], *, max_length: int | 
     parts = encoder.tokenize(texts, max_length=max_length)
     lengths = np.array([len(part) for part in parts], dtype=np.int64)
     ids = np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
-    return TokenBags(ids.astype(np.int32), np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    return TokenBags(ids.astype(np.int32), offsets, encoder.position_weights)
 
 
 def pooled(rows: NDArray[np.float32], bags: TokenBags) -> NDArray[np.float32]:
@@ -68,19 +81,18 @@ def pooled(rows: NDArray[np.float32], bags: TokenBags) -> NDArray[np.float32]:
     :param bags: n texts.
     :return: float32 (n, d); zero where a text has no tokens.
     """
-    lengths = np.diff(bags.offsets)
-    shares = np.repeat(1.0 / np.maximum(lengths, 1), lengths).astype(np.float32)
     means: NDArray[np.float32] = (
-        csr_matrix((shares, bags.ids, bags.offsets), shape=(len(bags), len(rows))) @ rows
+        csr_matrix((bags.shares(), bags.ids, bags.offsets), shape=(len(bags), len(rows))) @ rows
     )
     return means
 
 
 def concatenate(first: TokenBags, second: TokenBags) -> TokenBags:
-    """Return the bags of one, then of the other."""
+    """Return the bags of one, then of the other, which has the same position weights."""
     return TokenBags(
         np.concatenate([first.ids, second.ids]),
         np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+        first.position_weights,
     )
 
 
@@ -92,9 +104,7 @@ class SparsePool:
 
     def __init__(self, bags: TokenBags) -> None:
         tokens, columns = np.unique(bags.ids, return_inverse=True)
-        lengths = np.diff(bags.offsets)
-        shares = np.repeat(1.0 / np.maximum(lengths, 1), lengths).astype(np.float32)
-        matrix = csr_matrix((shares, columns, bags.offsets), shape=(len(bags), len(tokens)))
+        matrix = csr_matrix((bags.shares(), columns, bags.offsets), shape=(len(bags), len(tokens)))
         matrix.sum_duplicates()
         self.tokens = torch.from_numpy(tokens.astype(np.int64))
         self.matrix = _to_torch(matrix)

@@ -51,6 +51,14 @@ def distill(
         Pooling | None, typer.Option(help="Over the states of each token.", show_default="the teacher's")
     ] = None,
     pca: Annotated[bool, typer.Option(help="Rotate onto principal components.")] = True,
+    position_decay: Annotated[
+        float | None,
+        typer.Option(
+            help="Let early tokens of a text count more: the token at this place counts 0.7 of the first; "
+            "8 is a good choice.",
+            show_default="all count alike, as in model2vec",
+        ),
+    ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Store bytes with a scale a row.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -67,6 +75,7 @@ def distill(
             words=_lines(words) if words else (),
             corpus=_texts(corpus) if corpus else None,
             pca=pca,
+            position_decay=position_decay,
             pooling=pooling.value if pooling else None,
             progress=progress,
         )

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from distillation.reduction import check_dimensions, principal_components
 from distillation.teacher import Pooling, Teacher
 from distillation.vocabulary import Vocabulary, build_vocabulary
-from distillation.weighting import SIF, counted_probabilities, sif_weights, zipf_probabilities
+from distillation.weighting import (
+    SIF,
+    counted_probabilities,
+    position_weights,
+    sif_weights,
+    zipf_probabilities,
+)
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError, InvalidTypeError
 
@@ -30,6 +36,7 @@ def distill(
     corpus: Iterable[str] | None = None,
     weighting: Weighting = "zipf",
     pca: bool = True,
+    position_decay: float | None = None,
     pooling: Pooling | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> StaticEncoder:
@@ -42,6 +49,8 @@ def distill(
     :param weighting: "zipf" weights a token by a/(a+p), p from its rank or the corpus; "none" lets all
         count alike.
     :param pca: centre, and rotate onto principal components; False keeps the teacher's leading dimensions.
+    :param position_decay: lets early tokens of a text count more, see `position_weights`; None lets all count
+        alike, which is what model2vec and sentence-transformers would do with the table.
     :param pooling: over each token's own states; None takes the teacher's.
     :param progress: called with (rows finished, rows in all).
     :return: the encoder; its leading dimensions alone make a coarser one.
@@ -58,6 +67,7 @@ def distill(
     if pooling is not None and pooling != model.pooling:
         model = model.pooled_by(pooling)
     check_dimensions(dimensions, model.dimensions)
+    by_place = None if position_decay is None else position_weights(position_decay)
     vocabulary = build_vocabulary(model.tokenizer, words=words)
     weights = _weights(vocabulary, corpus) if weighting == "zipf" else None
     rows = vocabulary_vectors(model, vocabulary, progress=progress)
@@ -68,7 +78,7 @@ def distill(
     )
     if weights is not None:
         table *= weights[:, None]
-    return StaticEncoder(table, vocabulary.tokenizer)
+    return StaticEncoder(table, vocabulary.tokenizer, position_weights=by_place)
 
 
 def _weights(vocabulary: Vocabulary, corpus: Iterable[str] | None) -> NDArray[np.float32]:

@@ -38,15 +38,7 @@ def _with_shared_rows(encoder: StaticEncoder, rows: int, seed: int) -> StaticEnc
         raise InvalidInputError(f"rows must be between 1 and the table's {len(table)}, not {rows}")
     norms = np.linalg.norm(table, axis=1)
     centres, mapping = _shared_rows(table / np.maximum(norms, 1e-12)[:, None], norms, rows, seed)
-    parts = encoder._parts()
-    return StaticEncoder(
-        centres,
-        parts.tokenizer,
-        weights=norms,
-        mapping=mapping,
-        normalize=parts.normalize,
-        max_length=parts.max_length,
-    )
+    return encoder._with(centres, encoder._tokenizer, norms, mapping)
 
 
 def _shared_rows(

@@ -24,9 +24,8 @@ def token_rows(encoder: StaticEncoder) -> NDArray[np.float32]:
 def with_rows(encoder: StaticEncoder, table: NDArray[np.float32]) -> StaticEncoder:
     """Return an encoder with the same tokenizer and other rows.
 
-    :param encoder: gives tokenizer, length and whether vectors are normalised.
+    :param encoder: gives tokenizer, position weights, length and whether vectors are normalised.
     :param table: float32 (tokens, d).
     :return: the encoder; the table is not copied.
     """
-    parts = encoder._parts()
-    return StaticEncoder(table, parts.tokenizer, normalize=parts.normalize, max_length=parts.max_length)
+    return encoder._with(table, encoder._tokenizer, None, None)

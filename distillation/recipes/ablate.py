@@ -28,6 +28,7 @@ _VARIANTS: dict[str, dict[str, Any]] = {
     "no PCA, all 384 dimensions": {"pca": False, "dimensions": 384},
     "PCA, all 384 dimensions": {"dimensions": 384},
     "128 dimensions": {"dimensions": 128},
+    "position weights, decay 8": {"position_decay": 8.0},
     "pooling: first token": {"pooling": "first"},
     "pooling: last token": {"pooling": "last"},
 }

@@ -2,7 +2,8 @@
 
 A model2vec folder has `config.json`, `tokenizer.json` and `model.safetensors` with the tensor
 `embeddings`, optionally `weights` (a factor a token) and `mapping` (the row of each token, where the
-vocabulary was quantized). A sentence-transformers folder has `embedding.weight` instead, in the root
+vocabulary was quantized); a fourth, `position_weights` (a factor a place in the text), is known to this
+project alone. A sentence-transformers folder has `embedding.weight` instead, in the root
 or in `0_StaticEmbedding/`.
 """
 
@@ -56,6 +57,7 @@ class ModelParts:
     :param tokenizer: the tokenizer as stored.
     :param weights: factor of each token's row, shape (tokens,), or None.
     :param mapping: row of each token, shape (tokens,), or None where token and row are the same.
+    :param position_weights: factor of each place in a text, shape (places,), or None.
     :param normalize: whether the model asks for vectors of length 1.
     :param max_length: tokens after which a text is cut; None never cuts.
     """
@@ -64,6 +66,7 @@ class ModelParts:
     tokenizer: Tokenizer
     weights: NDArray[np.float32] | None
     mapping: NDArray[np.int32] | None
+    position_weights: NDArray[np.float32] | None
     normalize: bool
     max_length: int | None
 
@@ -108,13 +111,16 @@ def read_model(folder: Path) -> ModelParts:
         tokenizer=tokenizer,
         weights=None if weights is None else np.asarray(weights, dtype=np.float32),
         mapping=None if mapping is None else np.asarray(mapping, dtype=np.int32),
+        position_weights=tensors.get("position_weights"),
         normalize=normalize,
         max_length=max_length,
     )
 
 
 def write_model(folder: Path, parts: ModelParts) -> None:
-    """Write a folder that model2vec and sentence-transformers load and that gives the same vectors there.
+    """Write a folder that model2vec and sentence-transformers load.
+
+    It gives the same vectors there, unless the model has position weights, which they do not read.
 
     :param folder: made where it does not exist; files in it are replaced one by one.
     :param parts: what to write; `weights` of unknown tokens should be 0.
@@ -125,6 +131,8 @@ def write_model(folder: Path, parts: ModelParts) -> None:
         tensors["weights"] = np.ascontiguousarray(parts.weights, dtype=np.float32)
     if parts.mapping is not None:
         tensors["mapping"] = np.ascontiguousarray(parts.mapping, dtype=np.int32)
+    if parts.position_weights is not None:
+        tensors["position_weights"] = np.ascontiguousarray(parts.position_weights)
     # A running process may have the old file mapped, so files are replaced, never rewritten.
     unfinished = folder / ".model.safetensors.new"
     unfinished.write_bytes(save(tensors))  # `save_file` would let nobody else read it

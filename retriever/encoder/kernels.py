@@ -188,20 +188,21 @@ def _run_end(data: Any, position: Any, stop: Any) -> Any:
 def pool(model: Any, ids: Any, count: Any, unit: Any, out: Any, row: Any) -> None:
     """Write the mean of the tokens' rows to out[row], of length 1 where `unit`; zeros for no token.
 
-    :param model: table (float32, int8, or float16 seen as uint16), factor and row of each token (or None).
+    :param model: table (float32, int8, or float16 seen as uint16), factor and row of each token (or None),
+        factor of each place in a text (or None), the last for all that follow.
     """
-    table, weights, mapping = model
+    table, weights, mapping, places = model
     dimensions = out.shape[1]
     column = 0
     while column + 128 <= dimensions:
-        sum_rows_128(table, weights, mapping, ids, count, column, out, row)
+        sum_rows_128(table, weights, mapping, places, ids, count, column, out, row)
         column += 128
     while column + 16 <= dimensions:
-        sum_rows_16(table, weights, mapping, ids, count, column, out, row)
+        sum_rows_16(table, weights, mapping, places, ids, count, column, out, row)
         column += 16
     whole = column
     while column < dimensions:
-        sum_rows_1(table, weights, mapping, ids, count, column, out, row)
+        sum_rows_1(table, weights, mapping, places, ids, count, column, out, row)
         column += 1
     if count == 0:
         return

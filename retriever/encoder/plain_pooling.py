@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 _LANES = 16  # squares are added in so many sums, as `vector_ops.sum_squares_16` does
 
-Model = tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.int32] | None]
+Weights = NDArray[np.float32]
+Model = tuple[NDArray[Any], Weights | None, NDArray[np.int32] | None, Weights | None]
 
 
 def pool_plainly(
@@ -17,13 +18,14 @@ def pool_plainly(
 ) -> None:
     """Write the vectors of texts whose token ids are known; every sum in the order of `kernels.pool_texts`.
 
-    :param model: table (float32, float16 or int8), factor and row of each token, or None.
+    :param model: table (float32, float16 or int8), factor and row of each token, factor of each place in a
+        text; the last three may be None.
     :param ids: known tokens, one text after another.
     :param starts: where each text's begin, shape (texts + 1,).
     :param unit: give vectors of length 1.
     :param out: written, shape (texts, dimensions).
     """
-    table, weights, mapping = model
+    table, weights, mapping, places = model
     counts, dimensions = np.diff(starts), out.shape[1]
     order = np.argsort(-counts, kind="stable")  # the longest first: who has an n-th token is a slice
     begins, ordered = starts[:-1][order], -counts[order]
@@ -32,8 +34,12 @@ def pool_plainly(
         having = int(np.searchsorted(ordered, -place))
         tokens = ids[begins[:having] + place]
         rows = table[tokens if mapping is None else mapping[tokens], :dimensions].astype(np.float32)
-        if weights is not None:
-            rows *= weights[tokens][:, None]
+        factors = None if weights is None else weights[tokens][:, None]
+        if places is not None:
+            at_place = places[min(place, len(places) - 1)]
+            factors = at_place if factors is None else factors * at_place
+        if factors is not None:
+            rows *= factors
         total[:having] += rows
     divisors = np.maximum(-ordered, 1).astype(np.float64)
     if unit:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from tokenizers import Tokenizer
 
 from rerank.cores import usable_cores
@@ -21,7 +21,14 @@ from retriever.encoder.coverage import VocabularyCoverage, measure_coverage
 from retriever.encoder.formats import DEFAULT_MAX_LENGTH, ModelParts, read_model, resolve_folder, write_model
 from retriever.encoder.own_words import appended, extended_tokenizer, known_names, pieces_of, rows_of_sums
 from retriever.encoder.plain_pooling import Model, pool_plainly
-from retriever.encoder.tables import TableType, check_tokens, checked_table, quantized, read_only
+from retriever.encoder.tables import (
+    TableType,
+    check_tokens,
+    checked_position_weights,
+    checked_table,
+    quantized,
+    read_only,
+)
 from retriever.encoder.tokens import Ids, private_copy, tokenize, unknown_id
 from retriever.errors import InvalidInputError, InvalidTypeError, ModelError
 
@@ -45,6 +52,8 @@ class StaticEncoder:
     :param tokenizer: the tokenizer whose ids the rows belong to; its own padding and truncation are ignored.
     :param weights: factor of each token's row, shape (tokens,); for int8 it includes the row's scale.
     :param mapping: row of each token, shape (tokens,), for a quantized vocabulary; None: row = token id.
+    :param position_weights: factor of a text's first, second, … token, shape (places,), the last for all that
+        follow; None: a token counts alike wherever it stands.
     :param normalize: give vectors of length 1; False gives the plain mean.
     :param max_length: tokens kept of a text by default; None keeps all.
     :param memory_words: words whose tokens are remembered, rounded up to a power of two; 90 bytes each.
@@ -59,11 +68,14 @@ class StaticEncoder:
         *,
         weights: NDArray[np.float32] | None = None,
         mapping: NDArray[np.int32] | None = None,
+        position_weights: NDArray[np.float32] | None = None,
         normalize: bool = True,
         max_length: int | None = DEFAULT_MAX_LENGTH,
         memory_words: int = MEMORY_WORDS,
     ) -> None:
-        parts = ModelParts(table, private_copy(tokenizer), weights, mapping, normalize, max_length)
+        parts = ModelParts(
+            table, private_copy(tokenizer), weights, mapping, position_weights, normalize, max_length
+        )
         self._set_up(parts, memory_words)
 
     def _set_up(self, parts: ModelParts, memory_words: int) -> None:
@@ -75,6 +87,7 @@ class StaticEncoder:
         weights, mapping = parts.weights, parts.mapping
         self._weights = None if weights is None else read_only(weights.astype(np.float32, copy=False))
         self._mapping = None if mapping is None else read_only(mapping.astype(np.int32, copy=False))
+        self._position_weights = checked_position_weights(parts.position_weights)
         self._unknown_id = unknown_id(self._tokenizer)
         self._normalize = parts.normalize
         self._max_length = _checked_at_least_1("max_length", parts.max_length)
@@ -120,6 +133,11 @@ class StaticEncoder:
         return self._max_length
 
     @property
+    def position_weights(self) -> NDArray[np.float32] | None:
+        """Factor of a text's first, second, … token, the last for all that follow; None: all count alike."""
+        return self._position_weights
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """A copy of the tokenizer, without padding and truncation."""
         return private_copy(self._tokenizer)
@@ -130,7 +148,7 @@ class StaticEncoder:
         digest = hashlib.sha256(self._tokenizer.to_str().encode())
         digest.update(f"{self._dimensions} {self._normalize} {self._max_length} {self._table.dtype}".encode())
         parts = self._parts()
-        for part in (parts.table, parts.weights, parts.mapping):
+        for part in (parts.table, parts.weights, parts.mapping, parts.position_weights):
             digest.update(b"none" if part is None else np.ascontiguousarray(part).data)
         return digest.hexdigest()[:32]
 
@@ -245,13 +263,37 @@ class StaticEncoder:
         table, weights = quantized(self._table[:, : self._dimensions], self._weights, self._mapping, dtype)
         return self._with(table, self._tokenizer, weights, self._mapping)
 
+    def with_position_weights(self, weights: ArrayLike | None) -> StaticEncoder:
+        """Let a token count by its place in the text; the table is shared, not copied.
+
+        What a text is about tends to stand at its beginning.
+
+        :param weights: factor of the first, second, … token, shape (places,), the last for all that follow;
+            None lets all count alike.
+        :return: an encoder with these weights.
+        :raises InvalidInputError: if there is no weight, or one is not above 0 or not finite.
+
+        >>> import numpy as np
+        >>> places = np.arange(512)
+        >>> encoder = StaticEncoder.load().with_position_weights((1 + places / 10) ** -0.5)
+        """
+        table, tokenizer = self._table[:, : self._dimensions], self._tokenizer
+        return self._with(
+            table,
+            tokenizer,
+            self._weights,
+            self._mapping,
+            position_weights=None if weights is None else np.asarray(weights, dtype=np.float32),
+        )
+
     def with_vocabulary(
         self, words: Iterable[str], *, vectors: NDArray[np.float32] | None = None
     ) -> StaticEncoder:
         """Give words rows of their own.
 
         Without vectors a word's row is the sum of its pieces' rows, so that texts keep their vectors until
-        the rows are trained. Words that are one token already are left as they are.
+        the rows are trained (but for position weights, which change behind such a word). Words that are one
+        token already are left as they are.
 
         :param words: whole words, without spaces and punctuation.
         :param vectors: a row for each word, shape (words, dimensions).
@@ -298,6 +340,8 @@ class StaticEncoder:
 
     def save(self, path: str | Path) -> None:
         """Write a folder that this project, model2vec and, unless it is int8, sentence-transformers load.
+
+        The other two know nothing of position weights: there, vectors are the plain mean.
 
         :param path: the folder; made where it does not exist.
         """
@@ -352,7 +396,7 @@ class StaticEncoder:
 
     def _model(self) -> Model:
         """Return what vectors are made of."""
-        return self._table, self._weights, self._mapping
+        return self._table, self._weights, self._mapping, self._position_weights
 
     def _known(self, ids: list[int]) -> list[int]:
         """Return the ids without the unknown one."""
@@ -372,7 +416,15 @@ class StaticEncoder:
             elif self._mapping is None:
                 table = table.copy()
                 table[self._unknown_id] = 0
-        return ModelParts(table, self._tokenizer, weights, self._mapping, self._normalize, self._max_length)
+        return ModelParts(
+            table,
+            self._tokenizer,
+            weights,
+            self._mapping,
+            self._position_weights,
+            self._normalize,
+            self._max_length,
+        )
 
     def _with(
         self,
@@ -380,13 +432,16 @@ class StaticEncoder:
         tokenizer: Tokenizer,
         weights: NDArray[np.float32] | None,
         mapping: NDArray[np.int32] | None,
+        **changed: Any,
     ) -> StaticEncoder:
-        """Return an encoder with the same settings."""
+        """Return an encoder with the same settings, but for those that are given."""
+        settings = {"position_weights": self._position_weights} | changed
         return type(self)(
             table,
             tokenizer,
             weights=weights,
             mapping=mapping,
+            **settings,
             normalize=self._normalize,
             max_length=self._max_length,
             memory_words=self._memory_words,
@@ -399,9 +454,9 @@ def _make_fast_path(
     """Make the compiled half; not at import, as numba's takes longer than a search."""
     from retriever.encoder.fast_path import FastPath
 
-    table, weights, mapping = model
+    table, weights, mapping, places = model
     seen = table.view(np.uint16) if table.dtype == np.float16 else table
-    fast = FastPath(tokenizer, vocabulary, unknown, (seen, weights, mapping), memory_words)
+    fast = FastPath(tokenizer, vocabulary, unknown, (seen, weights, mapping, places), memory_words)
     fast.compile()
     return fast
 

@@ -41,6 +41,23 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
+def checked_position_weights(weights: NDArray[Any] | None) -> NDArray[np.float32] | None:
+    """Return a read-only view of position weights that can be used.
+
+    :param weights: any array, or None.
+    :return: float32; None stays None.
+    :raises InvalidInputError: if it has another shape than (places,), or values that give no mean.
+    """
+    if weights is None:
+        return None
+    values = np.asarray(weights, dtype=np.float32)
+    if values.ndim != 1 or not values.size:
+        raise InvalidInputError(f"position_weights must have shape (places,), not {values.shape}")
+    if not np.isfinite(values).all() or (values <= 0).any():
+        raise InvalidInputError("position_weights must be finite and above 0")
+    return read_only(values)
+
+
 def check_tokens(
     table: NDArray[Any],
     tokenizer: Tokenizer,

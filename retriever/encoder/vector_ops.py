@@ -176,6 +176,7 @@ def _make_sum_rows(width: int) -> Any:
         table: Any,
         weights: Any,
         mapping: Any,
+        places: Any,
         ids: Any,
         count: Any,
         column: Any,
@@ -183,20 +184,22 @@ def _make_sum_rows(width: int) -> Any:
         row: Any,
     ) -> Any:
         """Write out[row, column : column + width] = sum of weight * table row over ids[:count], in order."""
-        signature = types.void(table, weights, mapping, ids, types.int64, types.int64, out, types.int64)
+        signature = types.void(
+            table, weights, mapping, places, ids, types.int64, types.int64, out, types.int64
+        )
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            table_type, weights_type, mapping_type, ids_type, _, _, out_type, _ = signature.args
+            table_type, weights_type, mapping_type, places_type, ids_type, _, _, out_type, _ = signature.args
             table_array = context.make_array(table_type)(context, builder, args[0])
-            out_array = context.make_array(out_type)(context, builder, args[6])
+            out_array = context.make_array(out_type)(context, builder, args[7])
             stride = cgutils.unpack_tuple(builder, table_array.strides)[0]
             out_stride = cgutils.unpack_tuple(builder, out_array.strides)[0]
-            base = builder.bitcast(builder.gep(table_array.data, [args[5]]), _I8.as_pointer())
+            base = builder.bitcast(builder.gep(table_array.data, [args[6]]), _I8.as_pointer())
             vector = ir.VectorType(ir.FloatType(), width)
             total = cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * width))
 
             def row_pointer(position: Any) -> tuple[Any, Any]:
-                token = builder.load(_element_pointer(context, builder, ids_type, args[3], position))
+                token = builder.load(_element_pointer(context, builder, ids_type, args[4], position))
                 token = builder.sext(token, _I64)
                 source = token
                 if not isinstance(mapping_type, types.NoneType):
@@ -204,21 +207,33 @@ def _make_sum_rows(width: int) -> Any:
                     source = builder.sext(source, _I64)
                 return token, builder.gep(base, [builder.mul(source, stride)])
 
-            last = builder.sub(args[4], _I64(1))
-            with cgutils.for_range(builder, args[4], intp=_I64) as loop:
-                ahead = builder.add(loop.index, _I64(_AHEAD))
-                ahead = builder.select(builder.icmp_signed("<", ahead, last), ahead, last)
+            def at_most(index: Any, last: Any) -> Any:
+                return builder.select(builder.icmp_signed("<", index, last), index, last)
+
+            def factor(token: Any, index: Any) -> Any:
+                weight = place = None
+                if not isinstance(weights_type, types.NoneType):
+                    weight = builder.load(_element_pointer(context, builder, weights_type, args[1], token))
+                if not isinstance(places_type, types.NoneType):
+                    known = context.make_array(places_type)(context, builder, args[3]).nitems
+                    index = at_most(index, builder.sub(known, _I64(1)))
+                    place = builder.load(_element_pointer(context, builder, places_type, args[3], index))
+                return builder.fmul(weight, place) if weight and place else weight or place
+
+            last = builder.sub(args[5], _I64(1))
+            with cgutils.for_range(builder, args[5], intp=_I64) as loop:
+                ahead = at_most(builder.add(loop.index, _I64(_AHEAD)), last)
                 _prefetch(builder, row_pointer(ahead)[1], width * table_type.dtype.bitwidth // 8)
                 token, pointer = row_pointer(loop.index)
                 values = _load_as_float(context, builder, table_type, pointer, width)
-                if not isinstance(weights_type, types.NoneType):
-                    weight = builder.load(_element_pointer(context, builder, weights_type, args[1], token))
+                weight = factor(token, loop.index)
+                if weight:
                     values = builder.fmul(values, _broadcast(builder, weight, width))
                 builder.store(builder.fadd(builder.load(total), values), total)
             target = builder.gep(
-                builder.bitcast(out_array.data, _I8.as_pointer()), [builder.mul(args[7], out_stride)]
+                builder.bitcast(out_array.data, _I8.as_pointer()), [builder.mul(args[8], out_stride)]
             )
-            target = builder.gep(builder.bitcast(target, ir.FloatType().as_pointer()), [args[5]])
+            target = builder.gep(builder.bitcast(target, ir.FloatType().as_pointer()), [args[6]])
             builder.store(builder.load(total), builder.bitcast(target, vector.as_pointer()), align=4)
             return context.get_dummy_value()
 

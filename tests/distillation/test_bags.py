@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distillation.bags import SparsePool, TokenBags, concatenate, tokenize
+from distillation.bags import SparsePool, TokenBags, concatenate, pooled, tokenize
+from distillation.tables import token_rows
+from distillation.whitening import unit_vectors
 from tests.distillation.factories import encoder
 
 
@@ -22,6 +26,30 @@ def test_pool_is_the_mean_of_the_rows(texts):
     for text, vector in zip(texts, pooled, strict=True):
         expected = table[text].mean(dim=0) if text else torch.zeros(4)
         torch.testing.assert_close(vector, expected, atol=1e-5, rtol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 19), max_size=9), min_size=1, max_size=7),
+    st.lists(st.floats(0.125, 3, width=32), min_size=1, max_size=12),
+)
+def test_tokens_count_by_their_place(texts, weights):
+    bags = replace(bags_of(texts), position_weights=np.array(weights, dtype=np.float32))
+    chosen = np.arange(len(texts))[::-1]
+    means = pooled(np.eye(20, dtype=np.float32), concatenate(bags.select(chosen), bags))
+    for text, mean in zip([*texts[::-1], *texts], means, strict=True):
+        expected = np.zeros(20)
+        for place, token in enumerate(text):
+            expected[token] += weights[min(place, len(weights) - 1)] / len(text)
+        np.testing.assert_allclose(mean, expected, atol=1e-5)
+
+
+def test_texts_are_pooled_as_the_encoder_pools_them():
+    made = encoder().with_position_weights([2.0, 1.0, 0.5])
+    texts = ["bal bem don dor dul", "dul", "don € dor", ""]
+    np.testing.assert_allclose(
+        unit_vectors(token_rows(made), tokenize(made, texts)), made.encode(texts), atol=1e-6
+    )
 
 
 def test_gradient_agrees_with_dense_arithmetic():

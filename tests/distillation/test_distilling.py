@@ -5,7 +5,12 @@ from distillation.distilling import distill
 from distillation.reduction import principal_components
 from distillation.tables import token_rows
 from distillation.teacher import Teacher
-from distillation.weighting import counted_probabilities, sif_weights, zipf_probabilities
+from distillation.weighting import (
+    counted_probabilities,
+    position_weights,
+    sif_weights,
+    zipf_probabilities,
+)
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError, InvalidTypeError
 from tests.distillation.factories import teacher_folder, tokenizer
@@ -45,6 +50,16 @@ def test_counted_frequencies_weigh_frequent_tokens_less(teacher):
     assert ratio(counted) < 0.1 * ratio(guessed)
 
 
+def test_early_tokens_count_more_where_asked(teacher):
+    plain, weighted = (distill(teacher, dimensions=8, position_decay=decay) for decay in (None, 2.0))
+    assert np.array_equal(token_rows(plain), token_rows(weighted))
+    assert plain.position_weights is None
+    assert weighted.position_weights[:3].tolist() == pytest.approx([1, 1.5**-0.5, 2**-0.5])
+    early = weighted.encode("bal don") @ weighted.encode(["bal", "don"]).T
+    late = weighted.encode("don bal") @ weighted.encode(["bal", "don"]).T
+    assert early[0] > late[0] and early[1] < late[1]
+
+
 def test_progress_ends_at_the_number_of_rows(teacher):
     seen = []
     distill(teacher, dimensions=8, progress=lambda done, total: seen.append((done, total)))
@@ -53,7 +68,11 @@ def test_progress_ends_at_the_number_of_rows(teacher):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"dimensions": 33}, "between 1 and the teacher's 32"), ({"weighting": "idf"}, "'idf' is unknown")],
+    [
+        ({"dimensions": 33}, "between 1 and the teacher's 32"),
+        ({"weighting": "idf"}, "'idf' is unknown"),
+        ({"dimensions": 8, "position_decay": 0.0}, "decay"),
+    ],
 )
 def test_bad_options_are_named(teacher, options, message):
     with pytest.raises(InvalidInputError, match=message):
@@ -104,3 +123,16 @@ def test_a_corpus_without_text_is_refused_before_the_teacher_is_run(teacher, cor
 def test_one_string_is_not_taken_letter_by_letter(teacher, name):
     with pytest.raises(InvalidTypeError, match=f"{name} is one string, 'bal don'; give a list"):
         distill(teacher, dimensions=8, **{name: "bal don"})
+
+
+def test_position_weights_fall_from_one_to_half_of_the_square():
+    weights = position_weights(8.0, places=25)
+    assert weights.dtype == np.float32
+    assert weights[[0, 8, 24]].tolist() == pytest.approx([1, 2**-0.5, 0.5])
+    assert (np.diff(weights) < 0).all()
+
+
+@pytest.mark.parametrize("wrong", [{"decay": 0.0}, {"decay": float("nan")}, {"decay": 8.0, "places": 0}])
+def test_position_weights_that_are_none(wrong):
+    with pytest.raises(InvalidInputError):
+        position_weights(**wrong)

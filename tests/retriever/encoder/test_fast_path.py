@@ -20,7 +20,7 @@ def strange_words(rng: np.random.Generator, count: int) -> list[str]:
 def fast_path() -> FastPath:
     tokenizer = private_copy(word_piece())
     vocabulary = tokenizer.get_vocab(with_added_tokens=False)
-    model = random_table(tokenizer, 16), None, None
+    model = random_table(tokenizer, 16), None, None, None
     return FastPath(tokenizer, vocabulary, unknown_id(tokenizer), model, 10_000)
 
 

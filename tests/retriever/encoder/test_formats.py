@@ -25,6 +25,17 @@ def test_ours_in_model2vec(tmp_path, dtype):
     np.testing.assert_allclose(encoder.encode(QUESTIONS), theirs, atol=1e-3 if dtype == "float16" else 1e-5)
 
 
+def test_position_weights_are_kept_and_ours_alone(tmp_path):
+    encoder = make_encoder(dimensions=64)
+    weighted = encoder.with_position_weights([3.0, 1.0, 0.5])
+    weighted.save(tmp_path)
+    again = StaticEncoder.load(tmp_path)
+    assert np.array_equal(again.encode(QUESTIONS), weighted.encode(QUESTIONS))
+    assert again.fingerprint == weighted.fingerprint != encoder.fingerprint
+    theirs = StaticModel.from_pretrained(tmp_path).encode(QUESTIONS).astype(np.float32)
+    np.testing.assert_allclose(encoder.encode(QUESTIONS), theirs, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 def test_ours_in_sentence_transformers(tmp_path, dtype):
     sentence_transformers = pytest.importorskip("sentence_transformers", reason="needs the extra 'hf'")

@@ -20,23 +20,25 @@ ROWS, TOKENS = 30, 40
     counts=st.lists(st.integers(0, 70), max_size=12),
     weighted=st.booleans(),
     mapped=st.booleans(),
+    places=st.integers(0, 80),
     unit=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_the_same_bits_as_the_kernels(dtype, width, counts, weighted, mapped, unit, seed):
+def test_the_same_bits_as_the_kernels(dtype, width, counts, weighted, mapped, places, unit, seed):
     rng = np.random.default_rng(seed)
     scale = 40 if dtype == "int8" else 1
     table = (scale * rng.standard_normal((ROWS if mapped else TOKENS, width))).astype(dtype)
     weights = rng.random(TOKENS).astype(np.float32) if weighted else None
     mapping = rng.integers(0, ROWS, TOKENS).astype(np.int32) if mapped else None
+    by_place = rng.random(places).astype(np.float32) if places else None
     starts = np.cumsum([0, *counts], dtype=np.int64)
     ids = rng.integers(0, TOKENS, starts[-1]).astype(np.int32)
     kept = int(rng.integers(1, width + 1))
     plain, compiled = (np.empty((len(counts), kept), dtype=np.float32) for _ in range(2))
 
-    pool_plainly((table, weights, mapping), ids, starts, unit, plain)
+    pool_plainly((table, weights, mapping, by_place), ids, starts, unit, plain)
     seen = table.view(np.uint16) if dtype == "float16" else table
-    pool_texts((seen, weights, mapping), ids, starts, unit, np.arange(len(counts)), compiled)
+    pool_texts((seen, weights, mapping, by_place), ids, starts, unit, np.arange(len(counts)), compiled)
 
     assert plain.tobytes() == compiled.tobytes()
 

@@ -44,6 +44,38 @@ def test_any_number_of_dimensions(dimensions, tokenizer):
     np.testing.assert_allclose(encoder.encode(TEXTS), means, atol=1e-5)
 
 
+@pytest.mark.parametrize("tokenizer", [word_piece(), unigram()], ids=["words", "tokenizer's way"])
+def test_a_token_counts_by_its_place(tokenizer):
+    table, weights = random_table(tokenizer, 24), np.array([2, 1, 0.25], dtype=np.float32)
+    plain = StaticEncoder(table, tokenizer, normalize=False)
+    encoder = plain.with_position_weights(weights)
+    for text, ids, vector in zip(TEXTS, plain.tokenize(TEXTS), encoder.encode(TEXTS), strict=True):
+        factors = [weights[min(place, 2)] for place in range(len(ids))]
+        expected = np.sum([factor * table[token] for factor, token in zip(factors, ids, strict=True)], axis=0)
+        np.testing.assert_allclose(vector * len(ids), expected, atol=1e-4, err_msg=text)
+    assert encoder.position_weights.tolist() == [2, 1, 0.25] and plain.position_weights is None
+    assert np.array_equal(encoder.with_position_weights(None).encode(TEXTS), plain.encode(TEXTS))
+
+
+def test_equal_position_weights_change_nothing():
+    encoder = make_encoder()
+    np.testing.assert_allclose(
+        encoder.with_position_weights([3.0]).encode(TEXTS), encoder.encode(TEXTS), atol=1e-6
+    )
+
+
+def test_position_weights_stay_with_what_is_made_of_an_encoder():
+    encoder = make_encoder(dimensions=32).with_position_weights([1.0, 0.5])
+    others = encoder.quantize("int8"), encoder.truncate(8), encoder.with_vocabulary(["zyzzyva"])
+    assert all(other.position_weights.tolist() == [1, 0.5] for other in others)
+
+
+@pytest.mark.parametrize("weights", [[], [[1.0]], [1.0, 0.0], [-1.0], [np.nan], [np.inf], 1.0])
+def test_position_weights_that_cannot_be(weights):
+    with pytest.raises(InvalidInputError, match="position_weights must"):
+        make_encoder().with_position_weights(weights)
+
+
 def test_the_same_bits_for_any_number_of_threads():
     texts = corpus(3000)
     expected = make_encoder().encode(texts, threads=1)
