@@ -41,6 +41,18 @@ def load_reranker(config: RetrieverConfig) -> Reranker | None:
     return None if config.reranker is None else load_named_reranker(config.reranker)
 
 
+def check_reranker(config: RetrieverConfig, given: Reranker | None) -> None:
+    """Raise what the first search would, before anything is written.
+
+    :param given: stands for the one that the configuration names.
+    :raises ModelNotFoundError: if there is no reranker of the configuration's name.
+    :raises InvalidInputError: if it cannot have the cache that the configuration asks for.
+    """
+    if given is None and config.reranker not in BUNDLED_RERANKERS:
+        load_reranker(config)
+    remembering(given, config.pair_cache, None)
+
+
 def remembering(reranker: Reranker | None, size: int | None, folder: Path | None) -> Reranker | None:
     """Give a reranker a cache of scores.
 

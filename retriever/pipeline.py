@@ -40,7 +40,7 @@ from retriever.errors import (
     InvalidTypeError,
 )
 from retriever.first_stage import first_stage
-from retriever.loading import load_encoder, load_reranker, remembering
+from retriever.loading import check_reranker, load_encoder, load_reranker, remembering
 from retriever.preparation import select
 from retriever.second_stage import (
     calibration_of,
@@ -125,6 +125,7 @@ class Retriever:
         :raises InvalidInputError: if there are no documents or one of them cannot be used.
         :raises DuplicateIdError: if two documents have one id.
         :raises CollectionExistsError: if the folder is not empty.
+        :raises ModelNotFoundError: if there is no encoder or reranker of the configuration's name.
         """
         config = _checked_config(config)
         total = size_of(docs)
@@ -136,7 +137,7 @@ class Retriever:
         if total is not None:
             select(first, {}, replace=False)
         made = load_encoder(config, encoder)
-        remembering(reranker, config.pair_cache, None)  # refuses before anything is written
+        check_reranker(config, reranker)
         collection = Collection.create(None if path is None else Path(path), config, made)
         try:
             collection.write(chain(first, documents), replace=False, total=total, progress=progress)

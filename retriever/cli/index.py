@@ -149,13 +149,10 @@ class _Run:
 
     def _create(self, documents: Iterator[Document]) -> WriteSummary:
         from retriever.config import RetrieverConfig
-        from retriever.loading import load_reranker
         from retriever.pipeline import Retriever
         from retriever.types import WriteSummary
 
         config = RetrieverConfig(**self._settings)
-        if "reranker" in self._settings:
-            load_reranker(config)  # no search is made here that would find a wrong name
         try:
             made = Retriever.from_corpus(
                 documents, path=self._directory, config=config, progress=self._progress

@@ -17,6 +17,7 @@ from retriever.errors import (
     InvalidInputError,
     InvalidTypeError,
     ModelError,
+    ModelNotFoundError,
 )
 from tests.factories import CORPUS, OverlapReranker, tiny_encoder
 
@@ -448,6 +449,14 @@ def test_a_cache_that_cannot_be_is_refused_before_anything_is_written(make, tmp_
     with pytest.raises(InvalidInputError, match="fingerprint"):
         make(path=True, pair_cache="1MB", reranker=Nameless())
     assert not (tmp_path / "collection").exists()
+
+
+def test_an_unknown_reranker_is_refused_before_anything_is_written(tmp_path):
+    config = RetrieverConfig(reranker=str(tmp_path / "none"))
+    with pytest.raises(ModelNotFoundError, match="no reranker at .*none.*'fast' are in this package"):
+        Retriever.from_corpus(["a cat"], path=tmp_path / "collection", config=config)
+    assert not (tmp_path / "collection").exists()
+    Retriever.from_corpus(["a cat"], config=config, reranker=OverlapReranker()).close()
 
 
 def test_a_cache_that_was_given_stays_open(make, tmp_path):
