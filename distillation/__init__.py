@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rerank.position_weights import position_weights
+
 if TYPE_CHECKING:
     from distillation.adaptation import adapt
     from distillation.distilling import distill
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
     from distillation.quantization import quantize
     from distillation.sources import Pair
     from distillation.training import TeacherVectors, TrainingConfig, train
-    from distillation.weighting import position_weights
 
 __all__ = [
     "FittingConfig",
@@ -35,7 +36,6 @@ _HOMES = {
     "adapt": "adaptation",
     "distill": "distilling",
     "fit": "fitting",
-    "position_weights": "weighting",
     "quantize": "quantization",
     "train": "training",
 }

@@ -18,10 +18,10 @@ from distillation.vocabulary import Vocabulary, build_vocabulary
 from distillation.weighting import (
     SIF,
     counted_probabilities,
-    position_weights,
     sif_weights,
     zipf_probabilities,
 )
+from rerank.position_weights import position_weights
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError, InvalidTypeError
 

@@ -1,4 +1,4 @@
-"""How much a token counts in the mean: frequent ones little, early ones much."""
+"""How much a token counts in the mean: frequent ones little."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from rerank.checks import check_counts, check_positive
 from retriever.errors import InvalidInputError
 
 SIF = 1e-4  # the `a` of Arora et al.: tokens rarer than this keep their weight
-PLACES = 512  # of a text that have a weight of their own; later ones count as the last of them
 _BLOCK = 4096  # texts tokenized at once
 
 
@@ -27,25 +25,6 @@ def sif_weights(probabilities: NDArray[np.float64], *, a: float = SIF) -> NDArra
     :return: float32 (v,), in (0, 1].
     """
     return (a / (a + probabilities)).astype(np.float32)
-
-
-def position_weights(decay: float, *, places: int = PLACES) -> NDArray[np.float32]:
-    """Let early tokens count more: (1 + place / decay)^-½.
-
-    Titles, first sentences and the first words of a question say what a text is about. A mean over all tokens
-    forgets that, as it forgets all order.
-
-    :param decay: the place, counted from 0, whose token counts 1/√2 of the first.
-    :param places: how many weights.
-    :return: float32 (places,), falling from 1.
-    :raises InvalidInputError: if `decay` is not above 0, or `places` is below 1.
-
-    >>> position_weights(8.0, places=3).round(2).tolist()
-    [1.0, 0.94, 0.89]
-    """
-    check_positive(decay=decay)
-    check_counts(1, places=places)
-    return ((1 + np.arange(places) / decay) ** -0.5).astype(np.float32)
 
 
 def zipf_probabilities(size: int) -> NDArray[np.float64]:

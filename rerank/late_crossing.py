@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rerank.errors import ModelError
 from rerank.parts import Part
+from rerank.position_weights import position_weights
 from rerank.protocol import FloatArray
 from rerank.sessions import open_session
 
@@ -49,7 +50,8 @@ class LateCrossingModel:
     def pooled(
         self, texts: Sequence[Ids], hidden: int, *, progress: Callable[[int], None] | None = None
     ) -> FloatArray:
-        """Mean state of each text, scaled to length 1: what the first part of a score compares.
+        """Mean state of each text, early tokens counting more, scaled to length 1: what the first part of a
+        score compares.
 
         :param texts: token ids, special tokens included.
         :param hidden: width of a state.
@@ -57,11 +59,13 @@ class LateCrossingModel:
         :return: float32, shape (n, hidden).
         """
         vectors = np.empty((len(texts), hidden), dtype=np.float32)
-        places = _places(map(tuple, texts))
+        places: dict[tuple[int, ...], list[int]] = {}
+        for place, text in enumerate(texts):
+            places.setdefault(tuple(text), []).append(place)
         with ThreadPoolExecutor(self._threads) as pool:
             for block in _blocks(sorted(places, key=len, reverse=True), BLOCK_TOKENS):
                 for ids, states in zip(block, self._read(block, pool), strict=True):
-                    mean = states[:, :hidden].mean(axis=0)
+                    mean = position_weights(places=len(states)) @ states[:, :hidden]
                     vectors[places[ids]] = mean / max(float(np.linalg.norm(mean)), 1e-12)
                 if progress is not None:
                     progress(sum(len(places[ids]) for ids in block))
@@ -76,7 +80,12 @@ class LateCrossingModel:
             and what comparing them says; a score is their sum.
         """
         logits = np.empty((len(parts), PARTS), dtype=np.float32)
-        places = _places(part.ids for part in parts)
+        known: dict[tuple[int, tuple[int, ...]], int] = {}
+        # Scored once, equal pairs score alike to the last bit, wherever a batch has them.
+        first = [known.setdefault((part.query, part.ids), place) for place, part in enumerate(parts)]
+        places: dict[tuple[int, ...], list[int]] = {}
+        for (_, ids), place in known.items():
+            places.setdefault(ids, []).append(place)
         with ThreadPoolExecutor(self._threads) as pool:
             asked: list[FloatArray] | None = None
             for block in _blocks(sorted(places, key=len, reverse=True), BLOCK_TOKENS):
@@ -90,7 +99,7 @@ class LateCrossingModel:
                 for run in runs:
                     rows, scored = run.result()
                     logits[rows] = scored
-        return logits
+        return logits[first]
 
     def _read(self, texts: Sequence[Ids], pool: ThreadPoolExecutor) -> list[FloatArray]:
         """States of each text's tokens, and the tokens as they are compared: (length, hidden + view)."""
@@ -135,14 +144,6 @@ class LateCrossingModel:
             "passage_index": np.array([passage_rows[row] for row, _ in pairs], dtype=np.int64),
         }
         return [place for _, place in pairs], self._scorer.run(None, feed)[0]
-
-
-def _places(texts: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], list[int]]:
-    """Where each different text stands: it is read once."""
-    places: dict[tuple[int, ...], list[int]] = {}
-    for place, ids in enumerate(texts):
-        places.setdefault(ids, []).append(place)
-    return places
 
 
 def _blocks(texts: Sequence[tuple[int, ...]], most: int) -> Iterator[list[tuple[int, ...]]]:

@@ -1,11 +1,11 @@
-"""Make the bundled encoder, second edition.
+"""Make the bundled encoder, third edition.
 
     python -m distillation.recipes.bundled --data DATA --teacher all-MiniLM-L6-v2 --cache CACHE --out OUT
 
 DATA holds the training pairs, TEACHER is a folder or hub id, CACHE keeps teacher vectors and the checkpoint
 between runs. Distil, encode every text with the teacher, fit the table to those vectors, train it on the
-pairs with the teacher looking on, whiten it a
-little, store it in bytes. Seeds are fixed.
+pairs with the teacher looking on, whiten it a little, let early tokens count more, store it in bytes.
+Seeds are fixed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from distillation import FittingConfig, TrainingConfig, distill, fit, quantize, train
+from distillation import FittingConfig, TrainingConfig, distill, fit, position_weights, quantize, train
 from distillation.recipes.encode_teacher import filled_cache, teacher_vectors
 from distillation.recipes.mixture import HELD_OUT, load_mixture, proportions
 from distillation.teacher import Teacher
@@ -93,6 +93,7 @@ def main() -> None:
     sample = np.random.default_rng(0).choice(len(everything), WHITENING_TEXTS, replace=False)
     passages = [everything[row].positive for row in sample]
     encoder = rotate(whiten(encoder, passages, strength=WHITENING), passages)
+    encoder = encoder.with_position_weights(position_weights())
     quantize(encoder).save(options.out)
     facts = {
         "pairs": len(everything),

@@ -26,6 +26,7 @@ from rich.console import Console
 
 from distillation.cache import TeacherCache
 from distillation.teacher import Teacher
+from rerank.position_weights import position_weights
 from retriever.encoder import StaticEncoder
 
 SETS = ("scifact", "cranfield", "cacm", "med", "time", "wikiqa")
@@ -145,6 +146,9 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="where the teacher's vectors are kept")
     parser.add_argument("--held-out", type=Path, help="measure on held-out sources of these pairs instead")
     parser.add_argument("--shares", type=float, nargs="*", default=[1.0, 0.5, 0.25], help="of the dimensions")
+    parser.add_argument(
+        "--decays", type=float, nargs="*", default=[], help="of position weights to try; 0 is without"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     tests = [load_test_set(options.data / name) for name in SETS if (options.data / name).is_dir()]
@@ -166,7 +170,12 @@ def main() -> None:
         whole = StaticEncoder.load(name)
         for share in options.shares:
             encoder = whole.truncate(max(1, round(share * whole.dimensions)))
-            results[f"{name} {encoder.dimensions}d"] = measure_all(encoder.encode, tests)
+            for decay in options.decays or [None]:
+                label = f"{name} {encoder.dimensions}d"
+                if decay is not None:
+                    label += f", decay {decay:g}"
+                    encoder = encoder.with_position_weights(position_weights(decay) if decay else None)
+                results[label] = measure_all(encoder.encode, tests)
     console = Console()
     for name, table in results.items():
         console.print(name, {key: round(value, 4) for key, value in table["mean"].items()})

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.position_weights import DECAY, PASSAGE_DECAY, position_weights
 from rerank.train.comparison_graph import CONTRIB, compare
 
 Array = NDArray[Any]
@@ -185,9 +186,7 @@ class GraphWriter:
             words = self.op(
                 "Mul", rows, self.op("Gather", self.const("words.scale", scale.astype(np.float32)), ids)
             )
-        length = self.op("Shape", ids, start=1, end=2)
-        zero, axis = self.const("zero", np.array([0], np.int64)), self.const("axis", np.array([0], np.int64))
-        positions = self.op("Slice", self.weight("positions.weight"), zero, length, axis)
+        positions = self._leading(self.weight("positions.weight"), ids)
         return self.op(
             "LayerNormalization",
             self.op("Add", words, positions),
@@ -319,9 +318,22 @@ class GraphWriter:
 
     def _pooled(self, query: str, passage: str, query_mask: str, passage_mask: str) -> str:
         """Cosine of the mean states, scaled."""
-        means = self._unit(self.mean(query, query_mask)), self._unit(self.mean(passage, passage_mask))
+        counts = self._by_place(query_mask, DECAY), self._by_place(passage_mask, PASSAGE_DECAY)
+        means = self._unit(self.mean(query, counts[0])), self._unit(self.mean(passage, counts[1]))
         cosine = self.op("ReduceSum", self.op("Mul", *means), self.axes("last", -1), keepdims=0)
         return self.op("Mul", cosine, self.weight("cosine_scale"))
+
+    def _by_place(self, mask: str, decay: float) -> str:
+        """What each token counts in the mean: early ones more."""
+        places = len(self.weights["positions.weight"])
+        weights = self.const(f"position_weights.{decay:g}", position_weights(decay, places=places))
+        return self.op("Mul", mask, self._leading(weights, mask))
+
+    def _leading(self, rows: str, states: str) -> str:
+        """As many rows of a constant as there are tokens."""
+        length = self.op("Shape", states, start=1, end=2)
+        zero, axis = self.const("zero", np.array([0], np.int64)), self.const("axis", np.array([0], np.int64))
+        return self.op("Slice", rows, zero, length, axis)
 
     def _matched(self, similarity: str, query_mask: str, passage_mask: str) -> str:
         """Mean over the query's tokens of the best match in the passage, scaled."""
@@ -334,7 +346,7 @@ class GraphWriter:
         return self.op("Mul", match, self.weight("match_scale"))
 
     def mean(self, states: str, mask: str) -> str:
-        """Mean over the tokens that are not padding."""
+        """Mean over the tokens, as they count in the mask."""
         one = self.axes("one", 1)
         total = self.op("Squeeze", self.op("MatMul", self.op("Unsqueeze", mask, one), states), one)
         return self.op("Div", total, self.op("ReduceSum", mask, one, keepdims=1))

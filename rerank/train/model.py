@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rerank.position_weights import DECAY, PASSAGE_DECAY, position_weights
 from rerank.train.comparison import Comparison
 
 NORM_EPS = 1e-12  # BERT's
@@ -237,7 +238,8 @@ class CrossEncoderModel(nn.Module):
         """
         with torch.autocast(query.states.device.type, enabled=False):  # the scales would make rounding loud
             own, other = query.states.float(), passage.states.float()
-            pooled = (unit(mean(own, query.mask)) * unit(mean(other, passage.mask))).sum(-1)
+            means = mean(own, by_place(query.mask, DECAY)), mean(other, by_place(passage.mask, PASSAGE_DECAY))
+            pooled = (unit(means[0]) * unit(means[1])).sum(-1)
             similarity = unit(own) @ unit(other).transpose(-1, -2)
         best = (similarity + (passage.mask[:, None, :] - 1.0) * 4.0).amax(-1)
         match = (best * query.mask).sum(-1) / query.mask.sum(-1)
@@ -275,8 +277,13 @@ def _padding_bias(mask: Tensor) -> Tensor:
 
 
 def mean(states: Tensor, mask: Tensor) -> Tensor:
-    """Mean of states (texts, length, hidden) over the tokens that are not padding, shape (texts, hidden)."""
+    """Mean of states (texts, length, hidden), as their tokens count in the mask, shape (texts, hidden)."""
     return (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def by_place(mask: Tensor, decay: float) -> Tensor:
+    """What each token of a mask (texts, length) counts in a mean: early ones more."""
+    return mask * torch.from_numpy(position_weights(decay, places=mask.shape[1])).to(mask.device)
 
 
 def unit(states: Tensor) -> Tensor:

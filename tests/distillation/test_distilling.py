@@ -7,10 +7,10 @@ from distillation.tables import token_rows
 from distillation.teacher import Teacher
 from distillation.weighting import (
     counted_probabilities,
-    position_weights,
     sif_weights,
     zipf_probabilities,
 )
+from rerank.position_weights import position_weights
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError, InvalidTypeError
 from tests.distillation.factories import teacher_folder, tokenizer
