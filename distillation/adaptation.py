@@ -41,7 +41,7 @@ _STEPS = (100, 800)  # batches, at least and at most
 _BATCH = 256  # pairs; all of one corpus, so that even chance neighbours are hard to tell apart
 _RATE = 0.03  # after a teacher
 _RATE_ALONE = 0.005  # questions of the corpus's own alone lead astray if followed far
-_WAY = 0.7  # of the way to what was learnt: what the table knew before is not all forgotten
+_WAY = 0.5  # of the way to what was learnt: what the table knew before is not all forgotten
 
 Progress = Callable[[str, int, int], None]
 

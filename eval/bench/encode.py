@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,6 +88,7 @@ def main(
                     *sets["english-760"], Path(folder) / str(_FEWER), ours, rounds, bandwidth
                 )
             },
+            "position_weights": _measure_position_weights(sets["english-760"][1], ours, rounds),
             "new_words": measure_new_words(folder, rounds),
             "first_call_seconds": measure_first_call(folder),
             "query": _measure_query(ours, theirs, rounds),
@@ -101,9 +103,11 @@ def main(
 
 
 def _dequantized() -> StaticEncoder:
-    """Return the bundled encoder with a float32 table and no weights: the case model2vec is fastest at."""
-    bundled = StaticEncoder.load()
-    return bundled.quantize("float32")
+    """Return the bundled encoder with a float32 table and no weights: the case model2vec is fastest at.
+
+    Position weights, which it does not know, are measured apart.
+    """
+    return StaticEncoder.load().quantize("float32").with_position_weights(None)
 
 
 def _seconds(run: Encode) -> float:
@@ -186,6 +190,20 @@ def _measure_fewer(
     ours, theirs = StaticEncoder.load(folder), StaticModel.from_pretrained(folder)
     entry = _measure_set(what, texts, str(folder), ours, theirs, rounds, bandwidth)
     return {"dimensions": _FEWER} | entry
+
+
+def _measure_position_weights(texts: list[str], plain: StaticEncoder, rounds: int) -> dict[str, Any]:
+    """Time the encoder with the bundled one's position weights and without, in turn."""
+    weighted = plain.with_position_weights(StaticEncoder.load().position_weights)
+    times: dict[str, list[float]] = {"with": [], "without": []}
+    for encoder in (weighted, plain):
+        encoder.compile()
+        encoder.encode(texts)
+    for _ in range(rounds):
+        for name, encoder in (("with", weighted), ("without", plain)):
+            times[name].append(_seconds(partial(encoder.encode, texts)))
+    rates = {name: _rate(len(texts), seconds) for name, seconds in times.items()}
+    return {"texts_a_second": rates, "times_as_long": _ratio(times["with"], times["without"])}
 
 
 def _cold(folder: str, texts: list[str]) -> float:
@@ -321,6 +339,8 @@ def _print(result: dict[str, Any]) -> None:
     out.print(f"all-MiniLM-L6-v2: {result['transformer']['ratio']['of_medians']:,.0f} times")
     new_words = {script: entry["of_tokenizer"] for script, entry in result["new_words"].items()}
     out.print(f"new words, times the tokenizer's speed: {new_words}")
+    longer = result["position_weights"]["times_as_long"]["of_medians"]
+    out.print(f"with position weights: {longer} times as long")
     out.print(f"first call, seconds: {result['first_call_seconds']}")
     out.print(f"peak memory, MB: {result['peak_memory_mb']}")
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from rerank.calibration import Calibration, expected_calibration_error
 from rerank.onnx_runtime import OnnxReranker
 from rerank.recipes.held_out import held_out_pairs
 from retriever import Retriever, RetrieverConfig
+from retriever.encoder import StaticEncoder
 from retriever.reranking import bundled_model
 
 CORPORA = ("scifact", "cranfield", "cacm", "med", "time", "wikiqa")
@@ -110,7 +112,22 @@ def probe(options: argparse.Namespace) -> dict[str, Any]:
         won[pair["sort"]].append(bool(better))
     shares = {sort: round(float(np.mean(values)), 3) for sort, values in won.items()}
     share = round(float(np.mean(right > wrong)), 3)
-    return {"pairs": len(pairs), "all": share, "by_sort": shares, "held_out_frames": _frames(reranker)}
+    return {
+        "pairs": len(pairs),
+        "all": share,
+        "by_sort": shares,
+        "static_encoder": _by_vectors(pairs),
+        "held_out_frames": _frames(reranker),
+    }
+
+
+def _by_vectors(pairs: Sequence[dict[str, str]]) -> float:
+    """Share of minimal pairs that the bundled encoder has right: it sees order by position weights alone."""
+    encoder = StaticEncoder.load()
+    query, right, wrong = (
+        encoder.encode([pair[side] for pair in pairs]) for side in ("query", "right", "wrong")
+    )
+    return round(float(np.mean((query * (right - wrong)).sum(axis=1) > 0)), 3)
 
 
 def _frames(reranker: OnnxReranker) -> dict[str, float]:

@@ -10,7 +10,6 @@ from distillation.weighting import (
     sif_weights,
     zipf_probabilities,
 )
-from rerank.position_weights import position_weights
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError, InvalidTypeError
 from tests.distillation.factories import teacher_folder, tokenizer
@@ -123,16 +122,3 @@ def test_a_corpus_without_text_is_refused_before_the_teacher_is_run(teacher, cor
 def test_one_string_is_not_taken_letter_by_letter(teacher, name):
     with pytest.raises(InvalidTypeError, match=f"{name} is one string, 'bal don'; give a list"):
         distill(teacher, dimensions=8, **{name: "bal don"})
-
-
-def test_position_weights_fall_from_one_to_half_of_the_square():
-    weights = position_weights(8.0, places=25)
-    assert weights.dtype == np.float32
-    assert weights[[0, 8, 24]].tolist() == pytest.approx([1, 2**-0.5, 0.5])
-    assert (np.diff(weights) < 0).all()
-
-
-@pytest.mark.parametrize("wrong", [{"decay": 0.0}, {"decay": float("nan")}, {"decay": 8.0, "places": 0}])
-def test_position_weights_that_are_none(wrong):
-    with pytest.raises(InvalidInputError):
-        position_weights(**wrong)
