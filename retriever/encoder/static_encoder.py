@@ -264,7 +264,7 @@ class StaticEncoder:
         return self._with(table, self._tokenizer, weights, self._mapping)
 
     def with_position_weights(self, weights: ArrayLike | None) -> StaticEncoder:
-        """Let a token count by its place in the text; the table is shared, not copied.
+        """Let a token count by its place in the text.
 
         What a text is about tends to stand at its beginning.
 
