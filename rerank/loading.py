@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rerank.errors import ModelError
 from rerank.folder import GRAPHS, SCORER, find_graph
 from rerank.hub import model_folder
 from rerank.protocol import Reranker
@@ -26,6 +27,10 @@ def load_reranker(path_or_hub_id: str | Path) -> Reranker:
         from rerank.onnx_runtime import OnnxReranker
 
         return OnnxReranker(folder)
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{folder} has no model in it (no config.json, no {GRAPHS[0]}); give a reranker's folder"
+        )
     from rerank.cross_encoder import CrossEncoderReranker
 
     local = folder if (folder / "model.safetensors").is_file() else path_or_hub_id

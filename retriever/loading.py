@@ -9,7 +9,7 @@ from rerank.cache import CachedReranker, PairCache
 from rerank.protocol import Reranker
 from retriever.config import BUNDLED, FAST, RetrieverConfig
 from retriever.encoder import StaticEncoder
-from retriever.errors import ConfigError, InvalidInputError, ModelNotFoundError
+from retriever.errors import ConfigError, InvalidInputError, InvalidTypeError, ModelNotFoundError
 
 LOG = logging.getLogger(__name__)
 PAIRS = "pairs.sqlite"
@@ -22,7 +22,13 @@ def load_encoder(config: RetrieverConfig, given: StaticEncoder | None = None) ->
     """Return the encoder of a configuration, at the width it asks for.
 
     :param given: stands for the one that the configuration names.
+    :raises InvalidTypeError: if it is no encoder.
     """
+    if given is not None and not isinstance(given, StaticEncoder):
+        raise InvalidTypeError(
+            f"encoder must be a StaticEncoder, not {type(given).__name__}; "
+            "one is loaded by its name with RetrieverConfig(encoder=name) or StaticEncoder.load(name)"
+        )
     encoder = given
     if encoder is None:
         encoder = StaticEncoder.load(None if config.encoder == BUNDLED else config.encoder)
@@ -87,4 +93,6 @@ def load_named_reranker(name: str | Path) -> Reranker:
         return load(BUNDLED_RERANKERS.get(str(name), name))
     except ModelNotFoundError as error:
         known = " and ".join(map(repr, BUNDLED_RERANKERS))
-        raise ModelNotFoundError(f"{error}; {known} are in this package") from error
+        raise ModelNotFoundError(
+            f"{error}; {known} are in this package, and None (--reranker none) is without"
+        ) from error

@@ -25,7 +25,7 @@ from safetensors.numpy import save
 from tokenizers import Tokenizer
 
 from rerank.hub import model_folder
-from retriever.errors import ModelError
+from retriever.errors import InvalidInputError, ModelError
 
 DEFAULT_MAX_LENGTH = 512  # what model2vec assumes where the folder does not say
 _LAYOUTS = (  # config, folder of the table, tensor; in the order model2vec tries them
@@ -124,7 +124,10 @@ def write_model(folder: Path, parts: ModelParts) -> None:
 
     :param folder: made where it does not exist; files in it are replaced one by one.
     :param parts: what to write; `weights` of unknown tokens should be 0.
+    :raises InvalidInputError: if there is a file of this name.
     """
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInputError(f"{folder} is a file; an encoder is saved as a folder, give a new one")
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"embeddings": np.ascontiguousarray(parts.table)}
     if parts.weights is not None:

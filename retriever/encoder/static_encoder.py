@@ -271,7 +271,8 @@ class StaticEncoder:
         :param weights: factor of the first, second, … token, shape (places,), the last for all that follow;
             None lets all count alike.
         :return: an encoder with these weights.
-        :raises InvalidInputError: if there is no weight, or one is not above 0 or not finite.
+        :raises InvalidTypeError: if they are no numbers.
+        :raises InvalidInputError: if there is no weight, or one is not from 1e-6 to 1e6.
 
         >>> import numpy as np
         >>> places = np.arange(512)
@@ -283,7 +284,7 @@ class StaticEncoder:
             tokenizer,
             self._weights,
             self._mapping,
-            position_weights=None if weights is None else np.asarray(weights, dtype=np.float32),
+            position_weights=weights,
         )
 
     def with_vocabulary(

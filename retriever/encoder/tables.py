@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from retriever.errors import InvalidInputError
+from retriever.errors import InvalidInputError, InvalidTypeError
 
 TableType = Literal["float32", "float16", "int8"]
 INT8_LARGEST = 127  # symmetric: -128 is not used
 _ROWS_AT_A_TIME = 8192
+_LEAST_WEIGHT = 1e-6  # of a place: sums stay far from the ends of float32
 
 
 def checked_table(table: NDArray[Any]) -> NDArray[Any]:
@@ -42,20 +43,28 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def checked_position_weights(weights: NDArray[Any] | None) -> NDArray[np.float32] | None:
-    """Return a read-only view of position weights that can be used.
+    """Return a read-only copy of position weights that can be used.
 
-    :param weights: any array, or None.
+    :param weights: any array of numbers, or None.
     :return: float32; None stays None.
+    :raises InvalidTypeError: if they are no numbers.
     :raises InvalidInputError: if it has another shape than (places,), or values that give no mean.
     """
     if weights is None:
         return None
-    values = np.asarray(weights, dtype=np.float32)
+    try:
+        values = np.array(weights)
+    except ValueError:  # rows of different lengths
+        values = np.array(None)
+    if values.dtype.kind not in "fiu":
+        raise InvalidTypeError("position_weights must be numbers, one a place")
     if values.ndim != 1 or not values.size:
-        raise InvalidInputError(f"position_weights must have shape (places,), not {values.shape}")
-    if not np.isfinite(values).all() or (values <= 0).any():
-        raise InvalidInputError("position_weights must be finite and above 0")
-    return read_only(values)
+        raise InvalidInputError(
+            f"position_weights must have shape (places,), at least one place, not {values.shape}"
+        )
+    if not ((values >= _LEAST_WEIGHT) & (values <= 1 / _LEAST_WEIGHT)).all():
+        raise InvalidInputError("position_weights must be from 1e-6 to 1e6; the first is usually 1")
+    return read_only(values.astype(np.float32))
 
 
 def check_tokens(

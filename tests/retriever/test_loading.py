@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from retriever.config import RetrieverConfig
-from retriever.errors import RetrieverError
+from retriever.errors import ModelError, RetrieverError
 from retriever.loading import BUNDLED_RERANKERS, load_named_reranker, load_reranker
 
 LARGEST = 24_000_000  # bytes of a bundled reranker's model
@@ -34,6 +34,12 @@ def test_a_training_can_start_from_the_bundled_rerankers(folder: Path) -> None:
     start = pytest.importorskip("rerank.train.start")
     model, tokenizer = start.start_from(folder)
     assert model.shape.vocabulary == tokenizer.get_vocab_size()
+
+
+def test_a_folder_without_a_model_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no model")
+    with pytest.raises(ModelError, match="has no model in it"):
+        load_named_reranker(tmp_path)
 
 
 def test_an_unknown_name_is_told_which_there_are() -> None:

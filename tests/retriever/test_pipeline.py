@@ -459,6 +459,14 @@ def test_an_unknown_reranker_is_refused_before_anything_is_written(tmp_path):
     Retriever.from_corpus(["a cat"], config=config, reranker=OverlapReranker()).close()
 
 
+@pytest.mark.parametrize("path", [True, False])
+def test_an_encoder_given_by_name_is_told_before_anything_is_written(tmp_path, path):
+    folder = tmp_path / "collection" if path else None
+    with pytest.raises(InvalidTypeError, match="not str; .*RetrieverConfig.encoder=name"):
+        Retriever.from_corpus(["a cat"], path=folder, encoder="bundled")
+    assert not (tmp_path / "collection").exists()
+
+
 def test_a_cache_that_was_given_stays_open(make, tmp_path):
     kept = tmp_path / "pairs.sqlite"
     shared = CachedReranker(OverlapReranker(), PairCache(max_bytes=100_000, path=kept))

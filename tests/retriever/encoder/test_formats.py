@@ -11,7 +11,7 @@ from model2vec import StaticModel
 from model2vec.model import quantize_model
 
 from retriever.encoder import StaticEncoder
-from retriever.errors import ModelError, ModelNotFoundError
+from retriever.errors import InvalidInputError, ModelError, ModelNotFoundError
 from tests.retriever.encoder.tokenizer_factory import TEXTS, make_encoder, random_table, word_piece
 
 QUESTIONS = [*TEXTS, "unknown ☃ snowman", "[CLS] the fox"]
@@ -182,3 +182,9 @@ def test_hub_ids_fetch_only_what_is_read(tmp_path, monkeypatch):
     assert "model.safetensors" in asked["owner/name"] and not any(
         ".py" in name for name in asked["owner/name"]
     )
+
+
+def test_a_file_is_not_written_over(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InvalidInputError, match=r"notes\.txt is a file"):
+        make_encoder().save(tmp_path / "notes.txt")

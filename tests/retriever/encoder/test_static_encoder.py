@@ -70,10 +70,23 @@ def test_position_weights_stay_with_what_is_made_of_an_encoder():
     assert all(other.position_weights.tolist() == [1, 0.5] for other in others)
 
 
-@pytest.mark.parametrize("weights", [[], [[1.0]], [1.0, 0.0], [-1.0], [np.nan], [np.inf], 1.0])
+@pytest.mark.parametrize("weights", [[], [[1.0]], [1.0, 0.0], [-1.0], [np.nan], [np.inf], [3e38], 1.0])
 def test_position_weights_that_cannot_be(weights):
-    with pytest.raises(InvalidInputError, match="position_weights must"):
+    with pytest.raises(InvalidInputError, match="position_weights must|at least one place"):
         make_encoder().with_position_weights(weights)
+
+
+@pytest.mark.parametrize("weights", ["abc", ["1"], [True], [[1], [1, 2]], {0: 1.0}, [None, 1], iter([1.0])])
+def test_position_weights_that_are_no_numbers(weights):
+    with pytest.raises(InvalidTypeError, match="must be numbers"):
+        make_encoder().with_position_weights(weights)
+
+
+def test_position_weights_are_the_encoders_own():
+    weights = np.ones(3, dtype=np.float32)
+    encoder = make_encoder().with_position_weights(weights)
+    weights[0] = 9
+    assert encoder.position_weights.tolist() == [1, 1, 1]
 
 
 def test_the_same_bits_for_any_number_of_threads():
