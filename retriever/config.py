@@ -154,6 +154,12 @@ class RetrieverConfig(BaseModel):
             )
 
 
+_WANTED = {  # of fields whose branches each have a message of pydantic's
+    "depth": "give a whole number of at least 1, or 'auto'",
+    "pair_cache": "give a size such as '32MB', of at least 1 KiB, or None",
+}
+
+
 def _explain(kind: str, place: tuple[int | str, ...], message: str) -> str:
     """Name the key and the remedy."""
     key = str(place[0]) if place else ""  # what follows names the branch of a union
@@ -162,4 +168,4 @@ def _explain(kind: str, place: tuple[int | str, ...], message: str) -> str:
         close = get_close_matches(key, known, n=1)
         remedy = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(known)}"
         return f"unknown configuration key {key!r}; {remedy}"
-    return f"{key}: {message}" if key else message
+    return f"{key}: {_WANTED.get(key, message)}" if key else message

@@ -9,7 +9,9 @@ from retriever.errors import ConfigError
     [
         ({"dept": 3}, "unknown configuration key 'dept'; did you mean 'depth'"),
         ({"xyz": 3}, "unknown configuration key 'xyz'; known keys are encoder"),
-        ({"depth": 0}, "depth: .*greater than or equal to 1"),
+        ({"depth": 0}, "^depth: give a whole number of at least 1, or 'auto'$"),
+        ({"depth": "all"}, "^depth: give a whole number of at least 1, or 'auto'$"),
+        ({"pair_cache": "32XB"}, "^pair_cache: give a size such as '32MB'"),
         ({"dense_weight": 1.5}, "dense_weight: .*less than or equal to 1"),
         ({"dense_weight": float("nan")}, "dense_weight"),
         ({"fusion": "sum"}, "fusion: .*'zscore' or 'rrf'"),

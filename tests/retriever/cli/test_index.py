@@ -264,4 +264,4 @@ def test_scores_are_kept_where_that_is_asked_for(run, notes, tmp_path):
         assert retriever.config.pair_cache == 1_000_000
     result = run("index", notes, "--out", tmp_path / "other", "--pair-cache", "lots")
     assert result.exit_code == 1
-    assert "pair_cache: could not parse value and unit from byte string" in result.stderr
+    assert "pair_cache: give a size such as '32MB'" in result.stderr
