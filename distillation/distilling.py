@@ -15,12 +15,7 @@ from numpy.typing import NDArray
 from distillation.reduction import check_dimensions, principal_components
 from distillation.teacher import Pooling, Teacher
 from distillation.vocabulary import Vocabulary, build_vocabulary
-from distillation.weighting import (
-    SIF,
-    counted_probabilities,
-    sif_weights,
-    zipf_probabilities,
-)
+from distillation.weighting import SIF, counted_probabilities, sif_weights, zipf_probabilities
 from rerank.position_weights import position_weights
 from retriever.encoder import StaticEncoder
 from retriever.errors import InvalidInputError, InvalidTypeError

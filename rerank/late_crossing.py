@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -59,13 +59,12 @@ class LateCrossingModel:
         :return: float32, shape (n, hidden).
         """
         vectors = np.empty((len(texts), hidden), dtype=np.float32)
-        places: dict[tuple[int, ...], list[int]] = {}
-        for place, text in enumerate(texts):
-            places.setdefault(tuple(text), []).append(place)
+        places = _places((tuple(text), place) for place, text in enumerate(texts))
+        by_place = position_weights(places=max(map(len, texts), default=1))
         with ThreadPoolExecutor(self._threads) as pool:
             for block in _blocks(sorted(places, key=len, reverse=True), BLOCK_TOKENS):
                 for ids, states in zip(block, self._read(block, pool), strict=True):
-                    mean = position_weights(places=len(states)) @ states[:, :hidden]
+                    mean = by_place[: len(states)] @ states[:, :hidden]
                     vectors[places[ids]] = mean / max(float(np.linalg.norm(mean)), 1e-12)
                 if progress is not None:
                     progress(sum(len(places[ids]) for ids in block))
@@ -83,9 +82,7 @@ class LateCrossingModel:
         known: dict[tuple[int, tuple[int, ...]], int] = {}
         # Scored once, equal pairs score alike to the last bit, wherever a batch has them.
         first = [known.setdefault((part.query, part.ids), place) for place, part in enumerate(parts)]
-        places: dict[tuple[int, ...], list[int]] = {}
-        for (_, ids), place in known.items():
-            places.setdefault(ids, []).append(place)
+        places = _places((ids, place) for (_, ids), place in known.items())
         with ThreadPoolExecutor(self._threads) as pool:
             asked: list[FloatArray] | None = None
             for block in _blocks(sorted(places, key=len, reverse=True), BLOCK_TOKENS):
@@ -144,6 +141,14 @@ class LateCrossingModel:
             "passage_index": np.array([passage_rows[row] for row, _ in pairs], dtype=np.int64),
         }
         return [place for _, place in pairs], self._scorer.run(None, feed)[0]
+
+
+def _places(texts: Iterable[tuple[tuple[int, ...], int]]) -> dict[tuple[int, ...], list[int]]:
+    """The places of each different text: it is read once."""
+    places: dict[tuple[int, ...], list[int]] = {}
+    for ids, place in texts:
+        places.setdefault(ids, []).append(place)
+    return places
 
 
 def _blocks(texts: Sequence[tuple[int, ...]], most: int) -> Iterator[list[tuple[int, ...]]]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rerank.checks import check_counts, check_positive
 
 DECAY = 8.0  # of the bundled encoder, and of a reranker's queries; 4 to 25 do as well
-PASSAGE_DECAY = 32.0  # of a reranker's passages; 8 finds no more and mistakes a minimal pair more
+PASSAGE_DECAY = 32.0  # of a reranker's passages: a short one's order is for the comparison to judge
 PLACES = 512  # of a text that have a weight of their own; later ones count as the last of them
 
 

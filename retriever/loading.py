@@ -47,16 +47,17 @@ def load_reranker(config: RetrieverConfig) -> Reranker | None:
     return None if config.reranker is None else load_named_reranker(config.reranker)
 
 
-def check_reranker(config: RetrieverConfig, given: Reranker | None) -> None:
-    """Raise what the first search would, before anything is written.
+def reranker_ahead(config: RetrieverConfig, given: Reranker | None) -> Reranker | None:
+    """Load what may not be there, so that it is told before anything is written and not by the first search.
 
     :param given: stands for the one that the configuration names.
+    :return: the reranker that the configuration names, None for a bundled one, which is loaded when needed.
     :raises ModelNotFoundError: if there is no reranker of the configuration's name.
     :raises InvalidInputError: if it cannot have the cache that the configuration asks for.
     """
-    if given is None and config.reranker not in BUNDLED_RERANKERS:
-        load_reranker(config)
-    remembering(given, config.pair_cache, None)
+    ahead = load_reranker(config) if given is None and config.reranker not in BUNDLED_RERANKERS else None
+    remembering(ahead if given is None else given, config.pair_cache, None)
+    return ahead
 
 
 def remembering(reranker: Reranker | None, size: int | None, folder: Path | None) -> Reranker | None:

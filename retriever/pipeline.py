@@ -40,7 +40,7 @@ from retriever.errors import (
     InvalidTypeError,
 )
 from retriever.first_stage import first_stage
-from retriever.loading import check_reranker, load_encoder, load_reranker, remembering
+from retriever.loading import load_encoder, load_reranker, remembering, reranker_ahead
 from retriever.preparation import select
 from retriever.second_stage import (
     calibration_of,
@@ -137,7 +137,7 @@ class Retriever:
         if total is not None:
             select(first, {}, replace=False)
         made = load_encoder(config, encoder)
-        check_reranker(config, reranker)
+        ahead = reranker_ahead(config, reranker)
         collection = Collection.create(None if path is None else Path(path), config, made)
         try:
             collection.write(chain(first, documents), replace=False, total=total, progress=progress)
@@ -145,7 +145,10 @@ class Retriever:
         except BaseException:
             collection.close()
             raise
-        return cls(collection, reranker=reranker)
+        retriever = cls(collection, reranker=reranker)
+        if ahead is not None:
+            retriever._reranker = retriever._remembering(ahead)
+        return retriever
 
     @classmethod
     def open(

@@ -274,18 +274,11 @@ class StaticEncoder:
         :raises InvalidTypeError: if they are no numbers.
         :raises InvalidInputError: if there is no weight, or one is not from 1e-6 to 1e6.
 
-        >>> import numpy as np
-        >>> places = np.arange(512)
-        >>> encoder = StaticEncoder.load().with_position_weights((1 + places / 10) ** -0.5)
+        >>> from rerank.position_weights import position_weights
+        >>> encoder = StaticEncoder.load().with_position_weights(position_weights(8.0))
         """
         table, tokenizer = self._table[:, : self._dimensions], self._tokenizer
-        return self._with(
-            table,
-            tokenizer,
-            self._weights,
-            self._mapping,
-            position_weights=weights,
-        )
+        return self._with(table, tokenizer, self._weights, self._mapping, position_weights=weights)
 
     def with_vocabulary(
         self, words: Iterable[str], *, vectors: NDArray[np.float32] | None = None

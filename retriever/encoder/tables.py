@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from tokenizers import Tokenizer
 
 from retriever.errors import InvalidInputError, InvalidTypeError
@@ -42,7 +42,7 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-def checked_position_weights(weights: NDArray[Any] | None) -> NDArray[np.float32] | None:
+def checked_position_weights(weights: ArrayLike | None) -> NDArray[np.float32] | None:
     """Return a read-only copy of position weights that can be used.
 
     :param weights: any array of numbers, or None.

@@ -459,6 +459,21 @@ def test_an_unknown_reranker_is_refused_before_anything_is_written(tmp_path):
     Retriever.from_corpus(["a cat"], config=config, reranker=OverlapReranker()).close()
 
 
+def test_a_reranker_that_was_loaded_to_be_sure_is_the_one_that_searches(tmp_path, monkeypatch):
+    loaded = []
+
+    def load(config):
+        loaded.append(OverlapReranker())
+        return loaded[-1]
+
+    for module in ("retriever.loading", "retriever.pipeline"):
+        monkeypatch.setattr(f"{module}.load_reranker", load)
+    config = RetrieverConfig(reranker="some/model")
+    with Retriever.from_corpus(["a cat"], config=config) as retriever:
+        assert retriever.reranker is loaded[0]
+    assert len(loaded) == 1
+
+
 @pytest.mark.parametrize("path", [True, False])
 def test_an_encoder_given_by_name_is_told_before_anything_is_written(tmp_path, path):
     folder = tmp_path / "collection" if path else None
