@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from retriever import Retriever
 from retriever.config import RetrieverConfig
+from retriever.second_stage import vectors_of
 from retriever.types import Document
 
 FloatArray = NDArray[np.float32]
@@ -26,12 +27,14 @@ class Shortlist:
     :param ids: n document ids.
     :param texts: what a reranker reads of each.
     :param scores: what the first stage ranks by, shape (n,).
+    :param vectors: of what a reranker reads, shape (n, d); None where it has none.
     :param milliseconds: what it took.
     """
 
     ids: tuple[str, ...]
     texts: tuple[str, ...]
     scores: FloatArray
+    vectors: FloatArray | None
     milliseconds: float
 
 
@@ -86,6 +89,7 @@ class RetrieverStage:
             tuple(candidate.id for candidate in found),
             tuple(candidate.rerank_text for candidate in found),
             np.asarray([candidate.fused.score for candidate in found], dtype=np.float32),
+            vectors_of(found),
             elapsed,
         )
 

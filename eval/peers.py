@@ -58,7 +58,8 @@ class VectorPeer:
         started = time.perf_counter()
         scores, rows = self._index.search(_normalised(self._encode([query])), min(limit, self.documents))
         elapsed = (time.perf_counter() - started) * 1e3
-        return _shortlist(self._ids, self._texts, rows[0], scores[0], elapsed)
+        vectors = self._index.reconstruct_batch(rows[0])
+        return _shortlist(self._ids, self._texts, rows[0], scores[0], elapsed, vectors=vectors)
 
 
 class Bm25sPeer:
@@ -216,11 +217,14 @@ def _shortlist(
     rows: NDArray[np.int64],
     scores: FloatArray,
     milliseconds: float,
+    *,
+    vectors: FloatArray | None = None,
 ) -> Shortlist:
     chosen = [int(row) for row in rows]
     return Shortlist(
         tuple(ids[row] for row in chosen),
         tuple(texts[row] for row in chosen),
         np.asarray(scores, dtype=np.float32),
+        vectors,
         milliseconds,
     )

@@ -168,7 +168,8 @@ class TradeoffStudy:
             report(f"reranking with {name}", done, len(self.dataset.queries))
         configured = self.config.rerank_weight
         weight = getattr(reranker, "recommended_weight", DEFAULT_RERANK_WEIGHT)
-        return _Scoring(name, log, weight if configured is None else configured, self.dataset.queries, fresh)
+        weight = weight if configured is None else configured
+        return _Scoring(name, log, weight, self.config.feedback, self.dataset.queries, fresh)
 
     def _batches(self, reranker: Reranker) -> Iterator[tuple[list[str], bool]]:
         """Yield queries to be timed, each by itself, then the others in groups, and which it is."""
@@ -233,13 +234,15 @@ class _Scoring:
     name: str
     log: ScoreLog
     weight: float
+    feedback: float
     queries: Mapping[str, str]
     fresh: int
 
     def reorder(self, query: str, shortlist: Shortlist, depth: int) -> tuple[list[str], float]:
         """Return the final order at a depth, and the milliseconds that its pairs took; NaN if not timed."""
         logits, costs = self.log.look_up(self.queries[query], shortlist.texts[:depth])
-        scores = blend(shortlist.scores[:depth], logits, self.weight)
+        vectors = None if shortlist.vectors is None else shortlist.vectors[:depth]
+        scores = blend(shortlist.scores[:depth], logits, self.weight, vectors=vectors, feedback=self.feedback)
         head = [shortlist.ids[i] for i in np.argsort(-scores, kind="stable")]
         return head + list(shortlist.ids[depth:]), float(costs.sum())
 

@@ -1,7 +1,8 @@
 """Reranking inside a time budget: what a pair costs on this machine, how deep and how wide that allows.
 
-The cost of a pair is learnt from the calls that are made anyway. Scoring goes through the candidates best
-first, in slices small enough that the clock can be looked at in between; what is not reached stays unscored.
+The cost of a pair is learnt from the calls that are made anyway. Scoring goes through the candidates, the
+most promising first, in slices small enough that the clock can be looked at in between; what is not reached
+stays unscored.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from rerank.cache import CachedReranker
 from rerank.errors import InvalidInputError
 from rerank.protocol import FloatArray, Reranker, WindowedReranker
+from rerank.reading_plan import SLICES
 from rerank.windows import MOST_WINDOWS, parts_of, passage_room
 
 BUCKET = 32  # tokens: lengths within a bucket cost about the same
@@ -32,7 +34,6 @@ WINDOWS = (
     384,
     512,
 )  # tokens, those below the model's own are tried when time is short
-SLICES = (4, 8, 10)  # pairs a slice: the first is small, because nothing is known of the machine yet
 MEMORY = 0.2  # weight of the newest measurement: follows a machine that gets busy within a few calls
 CAUTION = 1.25  # a slice is begun only if it would end in time were it this much slower than expected
 FIRST_GUESS = 0.06  # milliseconds a token before anything is measured: a slow laptop core
@@ -44,7 +45,7 @@ class BudgetedScores:
     """What a budget bought.
 
     :param scores: float32 logits, NaN where a passage was not scored.
-    :param scored: how many were; they are the first ones.
+    :param scored: how many were.
     :param window: tokens read at once; None where the reranker has no window.
     :param elapsed_ms: time it took, in milliseconds.
     """
@@ -121,20 +122,21 @@ def score_within(
     *,
     budget_ms: float,
     cost: CostModel,
-    settled: Callable[[FloatArray], bool] | None = None,
+    following: Callable[[FloatArray], NDArray[np.int64]] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> BudgetedScores:
-    """Score the leading passages, as many as the budget allows or as it takes.
+    """Score the most promising passages, as many as the budget allows or as it takes.
 
     :param reranker: any; one with a window reads less of each passage when few would be reached otherwise.
     :param query: the question.
     :param passages: n texts, best candidates first.
-    :param budget_ms: milliseconds from the call to the return; infinite where `settled` alone ends it.
+    :param budget_ms: milliseconds from the call to the return; infinite where `following` alone ends it.
     :param cost: what pairs cost here; keep one a reranker.
-    :param settled: asked after each slice with the logits so far; True ends the reading (see
-        `rerank.early_stopping`).
+    :param following: asked before each slice, with the logits so far (NaN where there is none), for the
+        places of what is left to score, the next one first; none ends it (`ReadingPlan.following`). None goes
+        from the first to the last.
     :param clock: seconds, for tests.
-    :return: the scores, and how deep they go.
+    :return: the scores, and how many there are.
     :raises InvalidInputError: if the budget is not a positive number.
     """
     if not budget_ms > 0:
@@ -146,16 +148,16 @@ def score_within(
     options = {} if window is None else {"window": window}
     done, slice_number = 0, 0
     while done < len(passages):
+        ahead = np.arange(done, len(passages)) if following is None else following(scores)
         left = budget_ms - (clock() - started) * 1e3
-        size = _slice(tokens[done:], left, cost, SLICES[min(slice_number, len(SLICES) - 1)])
+        size = _slice(tokens[ahead], left, cost, SLICES[min(slice_number, len(SLICES) - 1)])
         if size == 0:
             break
+        chosen = ahead[:size]
         began = clock()
-        scores[done : done + size] = call(query, passages[done : done + size], **options)
-        cost.learn(tokens[done : done + size], (clock() - began) * 1e3)
+        scores[chosen] = call(query, [passages[place] for place in chosen], **options)
+        cost.learn(tokens[chosen], (clock() - began) * 1e3)
         done, slice_number = done + size, slice_number + 1
-        if settled is not None and settled(scores[:done]):
-            break
     return BudgetedScores(scores, done, window, (clock() - started) * 1e3)
 
 

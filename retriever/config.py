@@ -82,6 +82,13 @@ class RetrieverConfig(BaseModel):
         le=1.0,
         description="Share of the dense score in fusion, 0 to 1; the rest is BM25's.",
     )
+    feedback: float = Field(
+        default=0.15,
+        ge=0.0,
+        le=1.0,
+        description="How much documents like the best-placed ones gain, after fusion and after reranking; 0 "
+        "is off. It helps where many documents answer, and costs a little where a single one does.",
+    )
     reranker: str | None = Field(
         default=BUNDLED,
         description="Reranker: 'bundled', 'fast' (half the time, less of the gain), an ONNX or "

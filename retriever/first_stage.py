@@ -11,9 +11,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.feedback import with_feedback
 from retriever.collection import Collection
 from retriever.config import RetrieverConfig
 from retriever.fusion import Ranked, fuse_rrf, fuse_zscore
+from retriever.index.protocol import VectorIndex
 from retriever.lexical.bm25_index import BM25Index
 from retriever.types import Candidate, Filter, StageScore
 
@@ -23,7 +25,18 @@ T = TypeVar("T")
 
 _AT_ONCE = 200_000  # passages; below, both halves together take less than what threads cost each other
 _FIRST = 2  # times the documents wanted: under a filter of 1 % nine in ten of BM25's lists need be no longer
+_REORDERED = 200  # documents that feedback puts in order; with 100 no other comes among the first hundred
 _NOTHING: Ranked = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class _Documents:
+    """Documents in their final order: row, place of the best passage in the lists, score, and its vector."""
+
+    rows: list[int]
+    places: list[int]
+    fused: list[float]
+    vectors: FloatArray | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +67,15 @@ def first_stage(
     """
     if not queries:
         return []
+    # The order of the first few must not hang on how many are wanted.
+    ordered = (
+        limit if collection.vectors is None or not collection.config.feedback else max(limit, _REORDERED)
+    )
     allowed = None if filter is None else collection.store.matching(filter)
     reachable = collection.store.count_passages() if allowed is None else len(allowed)
     wide = max(collection.config.candidates, limit)
     while True:
-        lists = _search(collection, queries, min(wide, reachable), limit, allowed)
+        lists = _search(collection, queries, min(wide, reachable), ordered, allowed)
         rows = [collection.store.passages.rows_of(found.pids) for found in lists]
         ranked = [_documents(found_rows) for found_rows in rows]
         # Long documents can fill a list with many passages each; then more are asked for.
@@ -66,7 +83,7 @@ def first_stage(
             break
         wide *= 4
     return [
-        _candidates(collection, found, documents, limit)
+        _candidates(collection, found, _ordered(collection, found, documents, ordered), limit)
         for found, documents in zip(lists, ranked, strict=True)
     ]
 
@@ -105,7 +122,7 @@ def _search(
             dense_weight=config.dense_weight,
         )
         fuse = partial(
-            _fused, mix, partial(vectors.similarity, vector), partial(lexical.score, query), config, dense
+            _fused, mix, partial(_similarity, vectors, vector), partial(lexical.score, query), config, dense
         )
         found = fuse(_there(collection, matched))
         while widening and not _settled(collection, mix, found, limit):
@@ -115,6 +132,12 @@ def _search(
             found = fuse(_there(collection, following))
         lists.append(found)
     return lists
+
+
+def _similarity(index: VectorIndex, query: FloatArray, pids: IntArray) -> FloatArray:
+    """Return the cosine similarity of one query, shape (d,), to passages of the index."""
+    similarities: FloatArray = index.vectors_of(pids) @ query
+    return similarities
 
 
 def _beginning(
@@ -204,28 +227,52 @@ def _documents(rows: IntArray) -> dict[int, int]:
     return dict(zip(rows[places].tolist(), places.tolist(), strict=True))
 
 
-def _candidates(
-    collection: Collection, found: _Lists, documents: dict[int, int], limit: int
-) -> list[Candidate]:
+def _ordered(collection: Collection, found: _Lists, documents: dict[int, int], count: int) -> _Documents:
+    """Put the first documents in order once more, by what is like the best of them; the others follow."""
+    rows, places = list(documents)[:count], np.fromiter(documents.values(), np.int64)[:count]
+    fused = found.fused[places]
+    share = collection.config.feedback
+    if collection.vectors is None or not share:
+        return _Documents(rows, places.tolist(), fused.tolist(), None)
+    vectors = collection.vectors.vectors_of(found.pids[places])
+    first, others = fused[:_REORDERED], fused[_REORDERED:]
+    moved = with_feedback(first, vectors[:_REORDERED], share)
+    if len(others):
+        moved = np.concatenate([moved, others - first[-1] + moved.min()])
+    order = np.argsort(-moved, kind="stable")
+    return _Documents([rows[i] for i in order], places[order].tolist(), moved[order].tolist(), vectors[order])
+
+
+def _candidates(collection: Collection, found: _Lists, documents: _Documents, limit: int) -> list[Candidate]:
     """Read the texts of the first `limit` documents and note where each stage put them."""
-    rows = list(documents)[:limit]
+    rows = documents.rows[:limit]
     contents = collection.store.documents(rows)
     dense_ranks, lexical_ranks = _ranks(collection, found.dense), _ranks(collection, found.lexical)
-    candidates = []
-    places = {row: int(found.pids[documents[row]]) - contents[row].first for row in rows if row in contents}
-    # Another process may have deleted a document meanwhile, or replaced it: its passages are new ones then.
-    whole = [row for row, place in places.items() if 0 <= place < len(contents[row].spans)]
-    for rank, row in enumerate(whole, start=1):
-        place, content = documents[row], contents[row]
+    candidates: list[Candidate] = []
+    for at, row in enumerate(rows):
+        content, place = contents.get(row), documents.places[at]
+        passage = -1 if content is None else int(found.pids[place]) - content.first
+        # Another process may have deleted a document meanwhile, or replaced it: its passages are new then.
+        if content is None or not 0 <= passage < len(content.spans):
+            continue
         dense = lexical = None
         if collection.vectors is not None:
             dense = StageScore(dense_ranks.get(row), float(found.similarities[place]))
         if collection.lexical is not None:
             lexical = StageScore(lexical_ranks.get(row), float(found.scores[place]))
-        fused = StageScore(rank, float(found.fused[place]))
-        span = content.spans[places[row]]
+        fused = StageScore(len(candidates) + 1, documents.fused[at])
         candidates.append(
-            Candidate(content.id, content.title, content.text, content.metadata, span, fused, dense, lexical)
+            Candidate(
+                content.id,
+                content.title,
+                content.text,
+                content.metadata,
+                content.spans[passage],
+                fused,
+                dense,
+                lexical,
+                None if documents.vectors is None else documents.vectors[at],
+            )
         )
     return candidates
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.feedback import with_feedback
+
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 Ranked = tuple[IntArray, FloatArray]
@@ -60,19 +62,37 @@ def fuse_rrf(ids: IntArray, dense: IntArray, lexical: IntArray, *, dense_weight:
     return fused.astype(np.float32)
 
 
-def blend(first_stage: FloatArray, logits: FloatArray, rerank_weight: float) -> FloatArray:
+def blend(
+    first_stage: FloatArray,
+    logits: FloatArray,
+    rerank_weight: float,
+    *,
+    vectors: FloatArray | None = None,
+    feedback: float = 0.0,
+) -> FloatArray:
     """Mix the reranker's logits with the first stage's scores, both as z-scores over what was read.
 
-    :param first_stage: fused scores of all n candidates, shape (n,).
-    :param logits: the reranker's scores of the first m of them, shape (m,).
+    :param first_stage: fused scores of n candidates, shape (n,).
+    :param logits: the reranker's scores of them, shape (n,), NaN where it did not read one.
     :param rerank_weight: share of the reranker, 0 to 1; with 1 the logits are returned as they are.
-    :return: float32 scores, shape (m,), higher is better; sort them stably and the first stage breaks ties.
+    :param vectors: of the candidates, shape (n, d); None for no feedback.
+    :param feedback: share of the feedback from those that come out best, see `with_feedback`.
+    :return: float32 scores, shape (n,), higher is better; sort them stably and the first stage breaks ties.
+        What was not read stays below what was, as the first stage had it.
     """
-    if rerank_weight >= 1.0:
-        return logits.astype(np.float32)
-    first = zscores(first_stage[: len(logits)])
-    mixed = rerank_weight * zscores(logits) + (1.0 - rerank_weight) * first
-    return mixed.astype(np.float32)
+    read = ~np.isnan(logits)
+    if not read.any():
+        return first_stage.astype(np.float32)
+    scores = logits.astype(np.float32)
+    if rerank_weight < 1.0:
+        first = zscores(first_stage[read])
+        scores[read] = rerank_weight * zscores(logits[read]) + (1.0 - rerank_weight) * first
+        if vectors is not None:
+            scores = with_feedback(scores, vectors, feedback)
+    if not read.all():
+        below = np.nextafter(scores[read].min(), np.float32(-np.inf))
+        scores[~read] = below + (first_stage[~read] - first_stage[~read].max())
+    return scores
 
 
 def zscores(scores: FloatArray) -> NDArray[np.float64]:

@@ -46,10 +46,10 @@ from retriever.second_stage import (
     calibration_of,
     decide,
     greatest_depth,
+    reading_plan,
     results_of,
     score_all,
     score_until,
-    stopping_rule,
 )
 from retriever.store.manifest import read_manifest
 from retriever.types import (
@@ -314,19 +314,31 @@ class Retriever:
             logits = score_all(reranker, queries, short)
         elif reranker is not None:
             ends = math.inf if budget_ms is None else started + budget_ms / 1e3
-            rules = [
-                stopping_rule(candidates, k, weight, reranker) if depth == "auto" else None
+            plans = [
+                reading_plan(
+                    candidates,
+                    reranker,
+                    k=k,
+                    weight=weight,
+                    feedback=self.config.feedback,
+                    stops=depth == "auto",
+                )
                 for candidates in short
             ]
-            logits = score_until(ends, reranker, queries, short, rules, self._cost)
+            logits = score_until(ends, reranker, queries, short, plans, self._cost)
         scored_at = time.perf_counter()
-        decisions = [decide(*pair, weight, most=most) for pair in zip(found, logits, strict=True)]
+        decisions = [
+            decide(candidates, scores, weight, feedback=self.config.feedback)
+            for candidates, scores in zip(found, logits, strict=True)
+        ]
         results = [
             results_of(candidates, decision, calibration, k, min_probability)
             for candidates, decision in zip(found, decisions, strict=True)
         ]
         timings = SearchTimings(
-            (found_at - started) * 1e3, (scored_at - found_at) * 1e3, sum(len(scores) for scores in logits)
+            (found_at - started) * 1e3,
+            (scored_at - found_at) * 1e3,
+            sum(int((~np.isnan(scores)).sum()) for scores in logits),
         )
         return results, timings
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from rerank.budget import CostModel, score_within
 from rerank.calibration import Calibration
-from rerank.early_stopping import StoppingRule
 from rerank.protocol import PairReranker, Reranker
+from rerank.reading_plan import ReadingPlan
 from retriever.errors import InvalidInputError, ModelError
 from retriever.fusion import blend
 from retriever.types import Candidate, Depth, SearchResult, StageScore, StageScores
@@ -80,19 +80,19 @@ def score_until(
     reranker: Reranker,
     queries: Sequence[str],
     found: Sequence[Sequence[Candidate]],
-    rules: Sequence[StoppingRule | None],
+    plans: Sequence[ReadingPlan],
     cost: CostModel,
 ) -> list[FloatArray]:
     """Score until a moment of the performance counter; each query gets an equal share of what is left.
 
     :param ends: the moment, in seconds.
-    :param rules: what ends the reading of each query's candidates before that; None for nothing.
-    :return: logits of those that were scored, one array a query.
+    :param plans: in what order each query's candidates are read, and what ends that before.
+    :return: logits, one array a query, NaN where a candidate was not scored.
     """
     logits = []
-    for position, (query, candidates, rule) in enumerate(zip(queries, found, rules, strict=True)):
+    for position, (query, candidates, plan) in enumerate(zip(queries, found, plans, strict=True)):
         left_ms = (ends - time.perf_counter()) * 1e3 / (len(queries) - position)
-        logits.append(_score_in_time(reranker, query, candidates, left_ms=left_ms, cost=cost, rule=rule))
+        logits.append(_score_in_time(reranker, query, candidates, left_ms=left_ms, cost=cost, plan=plan))
     return logits
 
 
@@ -103,40 +103,45 @@ def _score_in_time(
     *,
     left_ms: float,
     cost: CostModel,
-    rule: StoppingRule | None,
+    plan: ReadingPlan,
 ) -> FloatArray:
-    """Score the first candidates, as many as the time left allows and the rule finds worth it.
-
-    :return: logits of those that were scored; the others come after them.
-    """
+    """Score the most promising candidates, as many as the time left allows and the plan finds worth it."""
     if left_ms <= 0:
-        return np.empty(0, dtype=np.float32)
-    most = len(candidates) if rule is None else rule.most
-    texts = [candidate.rerank_text for candidate in candidates[:most]]
-    settled = None if rule is None else rule.settled
-    bought = score_within(reranker, query, texts, budget_ms=left_ms, cost=cost, settled=settled)
-    return _checked(reranker, bought.scores[: bought.scored], bought.scored)
+        return np.full(len(candidates), np.nan, dtype=np.float32)
+    texts = [candidate.rerank_text for candidate in candidates]
+    bought = score_within(reranker, query, texts, budget_ms=left_ms, cost=cost, following=plan.following)
+    _checked(reranker, bought.scores[~np.isnan(bought.scores)], bought.scored)
+    return bought.scores
 
 
-def decide(candidates: Sequence[Candidate], logits: FloatArray, weight: float, *, most: int) -> Decision:
+def decide(
+    candidates: Sequence[Candidate], logits: FloatArray, weight: float, *, feedback: float = 0.0
+) -> Decision:
     """Order candidates by the blend of both stages; what was not read stays below what was.
 
     :param candidates: in first-stage order.
-    :param logits: the reranker's scores of the first of them; may be fewer, or none.
+    :param logits: the reranker's scores of the first of them, NaN where it did not read one; may be none.
     :param weight: share of the reranker, 0 to 1.
-    :param most: how many candidates would have been read, had nothing ended it.
+    :param feedback: share of the feedback from what comes out best.
     """
     fused = _fused_scores(candidates)
-    depth = len(logits)
-    if depth == 0:
+    listed, read = len(logits), np.flatnonzero(~np.isnan(logits))
+    if not len(read):
         return Decision(list(range(len(candidates))), fused, {})
-    scores = blend(fused[:most], logits, weight)
+    vectors = vectors_of(candidates[:listed])
+    scores = blend(fused[:listed], logits, weight, vectors=vectors, feedback=feedback)
     order = np.argsort(-scores, kind="stable").tolist()
-    by_logit = np.argsort(-logits, kind="stable").tolist()
+    by_logit = read[np.argsort(-logits[read], kind="stable")].tolist()
     reranked = {i: StageScore(rank, float(logits[i])) for rank, i in enumerate(by_logit, start=1)}
     # Shifted, so that scores fall in the order of ranks over the whole list.
-    below = fused[depth:] - fused[depth - 1 : depth] + scores.min()
-    return Decision([*order, *range(depth, len(candidates))], np.concatenate([scores, below]), reranked)
+    below = fused[listed:] - fused[listed - 1 : listed] + scores.min()
+    return Decision([*order, *range(listed, len(candidates))], np.concatenate([scores, below]), reranked)
+
+
+def vectors_of(candidates: Sequence[Candidate]) -> FloatArray | None:
+    """Return the candidates' vectors, shape (n, d); None where they have none."""
+    vectors = [candidate.vector for candidate in candidates if candidate.vector is not None]
+    return np.stack(vectors) if vectors and len(vectors) == len(candidates) else None
 
 
 def results_of(
@@ -175,10 +180,28 @@ def results_of(
     return results
 
 
-def stopping_rule(candidates: Sequence[Candidate], k: int, weight: float, reranker: Reranker) -> StoppingRule:
-    """Make the rule that ends the reading of one query's candidates."""
+def reading_plan(
+    candidates: Sequence[Candidate],
+    reranker: Reranker,
+    *,
+    k: int,
+    weight: float,
+    feedback: float,
+    stops: bool,
+) -> ReadingPlan:
+    """Make the plan by which one query's candidates are read.
+
+    :param stops: whether reading ends when no other candidate is likely to enter the first k.
+    """
     tolerance = getattr(reranker, "config", {}).get("stopping_tolerance", TOLERANCE)
-    return StoppingRule(_fused_scores(candidates), k, weight, float(tolerance))
+    return ReadingPlan(
+        _fused_scores(candidates),
+        k,
+        weight,
+        vectors=vectors_of(candidates),
+        feedback=feedback,
+        tolerance=float(tolerance) if stops else None,
+    )
 
 
 def calibration_of(reranker: Reranker | None, *, needed: bool) -> Calibration | None:

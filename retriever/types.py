@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal, TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 Metadata = Mapping[str, Any]
@@ -121,6 +123,7 @@ class Candidate:
     :param fused: rank and score in the first stage.
     :param dense: rank and score by vectors; None where they are off.
     :param lexical: rank and score by BM25; None where it is off.
+    :param vector: of its best passage, as the index keeps it, shape (d,); None where vectors are off.
     """
 
     id: str
@@ -131,6 +134,7 @@ class Candidate:
     fused: StageScore
     dense: StageScore | None
     lexical: StageScore | None
+    vector: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     @property
     def passage(self) -> str:

@@ -59,10 +59,9 @@ def quality(options: argparse.Namespace) -> dict[str, Any]:
             "half_depth": round(lists.ndcg(logits, weight, DEPTH // 2), 4),
             "alone": round(lists.ndcg(logits), 4),
         }
-        depths = lists.settled(logits, weight, tolerance)
-        pairs = sum(len(scores) for scores in logits.values())
-        row["auto"] = round(lists.ndcg(logits, weight, depths), 4)
-        row["auto_share_read"] = round(sum(depths.values()) / pairs, 3)
+        seen, share = lists.read(logits, weight, tolerance)
+        row["auto"] = round(lists.ndcg(seen, weight), 4)
+        row["auto_share_read"] = round(share, 3)
         if other is not None:
             row["against"] = round(lists.ndcg(lists.logits(other), weight), 4)
         if calibration is not None:

@@ -4,14 +4,17 @@
 
 All are fitted on training pairs that the bundled encoder was not trained on (it took only a part of the large
 files), each query reranked over this project's own first stage. On pairs that it was trained on, the first
-stage is better than it will ever be again, and gets too great a share. No evaluation corpus is looked at.
+stage is better than it will ever be again, and gets too great a share. Share and calibration are fitted
+without relevance feedback: a pair has a single right passage, where feedback by its nature takes away, and
+the share would make up for that. When to stop is fitted with it, as it is used. No evaluation corpus is
+looked at.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import md5
 from pathlib import Path
 from typing import Any
@@ -44,15 +47,29 @@ READ = 0.5  # share of the pairs that early stopping may read here
 WEIGHTS = np.round(np.arange(0.0, 1.01, 0.05), 2)
 
 
-def unseen_lists(folder: Path, queries: int) -> list[ShortLists]:
+def unseen_lists(folder: Path, queries: int, config: RetrieverConfig) -> list[ShortLists]:
     """Search with queries that the bundled encoder was not trained on, in passages of their own file.
 
     :param folder: holds the training pairs.
     :param queries: how many a file, chosen by the hash of their text.
+    :param config: how they are searched.
     :return: short lists by file.
     """
-    seen = {pair.query for pair in load_mixture(folder)}
     found = []
+    for data in unseen_data(folder, queries):
+        with Retriever.from_corpus(data.documents or (), config=config) as retriever:
+            found.append(ShortLists.of(data, retriever, DEPTH))
+    return found
+
+
+def unseen_data(folder: Path, queries: int) -> Iterator[Dataset]:
+    """Make data sets of queries that the bundled encoder was not trained on, with passages of their own file.
+
+    :param folder: holds the training pairs.
+    :param queries: how many a file, chosen by the hash of their text.
+    :return: a set a file.
+    """
+    seen = {pair.query for pair in load_mixture(folder)}
     for name in FILES:
         path = folder / f"{name}.jsonl.gz"
         if name == "enwiki_passages":
@@ -64,10 +81,7 @@ def unseen_lists(folder: Path, queries: int) -> list[ShortLists]:
         wanted = {text for grades in qrels.values() for text in grades}
         others = sorted({pair.positive for pair in pairs} - wanted, key=_hash)[:DISTRACTORS]
         documents = [Document(id=text, text=text) for text in [*sorted(wanted, key=_hash), *others]]
-        data = Dataset(name, {query: query for query in asked}, qrels, documents)
-        with Retriever.from_corpus(documents, config=RetrieverConfig(reranker=None)) as retriever:
-            found.append(ShortLists.of(data, retriever, DEPTH))
-    return found
+        yield Dataset(name, {query: query for query in asked}, qrels, documents)
 
 
 def _hash(text: str) -> str:
@@ -143,15 +157,11 @@ def fit_stopping(
     :param weight: share of the reranker in the blend.
     :return: the tolerance, and for each one tried the mean nDCG@10 and the share of the pairs read.
     """
-    pairs = sum(len(scores) for some in lists for scores in some.scores.values())
     tried: dict[float, tuple[float, float]] = {}
     for tolerance in TOLERANCES:
-        gained, read = [], 0
-        for some, scored in zip(lists, logits, strict=True):
-            depths = some.settled(scored, weight, tolerance)
-            gained.append(some.ndcg(scored, weight, depths))
-            read += sum(depths.values())
-        tried[tolerance] = (float(np.mean(gained)), read / pairs)
+        read = [some.read(scored, weight, tolerance) for some, scored in zip(lists, logits, strict=True)]
+        gained = [some.ndcg(seen, weight) for some, (seen, _) in zip(lists, read, strict=True)]
+        tried[tolerance] = (float(np.mean(gained)), float(np.mean([share for _, share in read])))
     chosen = min(
         (tolerance for tolerance, (_, read) in tried.items() if read <= READ), default=TOLERANCES[-1]
     )
@@ -167,11 +177,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the report here too")
     options = parser.parse_args()
     reranker = OnnxReranker(options.reranker)
-    lists = unseen_lists(options.data, options.queries)
+    plain = RetrieverConfig(reranker=None, feedback=0.0)
+    lists = unseen_lists(options.data, options.queries, plain)
     logits = [some.logits(reranker) for some in lists]
     weight, tried = fit_weight(lists, logits)
     calibration, error = fit_calibration(lists, logits)
-    tolerance, stops = fit_stopping(lists, logits, weight)
+    fed_back = unseen_lists(options.data, options.queries, RetrieverConfig(reranker=None))
+    tolerance, stops = fit_stopping(fed_back, [some.logits(reranker) for some in fed_back], weight)
     path = options.reranker / "config.json"
     config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     config |= {

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from eval.datasets import Dataset
 from eval.metrics import score
-from rerank.early_stopping import StoppingRule
 from rerank.protocol import PairReranker
+from rerank.reading_plan import ReadingPlan
 from retriever import Retriever
 from retriever.fusion import blend
-from retriever.second_stage import score_texts
+from retriever.second_stage import score_texts, vectors_of
 
 FloatArray = NDArray[np.float32]
 
@@ -29,6 +29,8 @@ class ShortLists:
     :param ids: query id to document ids, best first.
     :param texts: what a reranker reads of each.
     :param scores: the first stage's scores, float32.
+    :param vectors: of each, where the first stage has them.
+    :param feedback: share of the feedback from what comes out best.
     """
 
     name: str
@@ -37,6 +39,8 @@ class ShortLists:
     ids: Mapping[str, list[str]]
     texts: Mapping[str, list[str]]
     scores: Mapping[str, FloatArray]
+    vectors: Mapping[str, FloatArray | None]
+    feedback: float
 
     @classmethod
     def of(cls, data: Dataset, retriever: Retriever, depth: int) -> ShortLists:
@@ -59,6 +63,8 @@ class ShortLists:
                 name: np.array([one.fused.score for one in some], np.float32)
                 for name, some in zip(names, found, strict=True)
             },
+            {name: vectors_of(some) for name, some in zip(names, found, strict=True)},
+            retriever.config.feedback,
         )
 
     def logits(self, reranker: PairReranker) -> dict[str, FloatArray]:
@@ -74,14 +80,13 @@ class ShortLists:
         self,
         logits: Mapping[str, FloatArray] | None = None,
         weight: float = 1.0,
-        depth: int | Mapping[str, int] | None = None,
+        depth: int | None = None,
     ) -> float:
         """Measure nDCG@10.
 
-        :param logits: of every candidate; None leaves the first stage's order.
+        :param logits: of every candidate, NaN where one was not read; None leaves the first stage's order.
         :param weight: share of the reranker in the blend of z-scores.
-        :param depth: how many candidates the list has; or, for each query, how many of it were read; None
-            for all.
+        :param depth: how many candidates the list has; None for all.
         :return: the mean over the queries.
         """
         return float(self.ndcg_by_query(logits, weight, depth).mean())
@@ -90,40 +95,51 @@ class ShortLists:
         self,
         logits: Mapping[str, FloatArray] | None = None,
         weight: float = 1.0,
-        depth: int | Mapping[str, int] | None = None,
+        depth: int | None = None,
     ) -> NDArray[np.float64]:
         """Do what `ndcg` does, for each judged query."""
         rankings = {name: self._order(name, logits, weight, depth) for name in self.ids}
         return score(self.qrels, rankings, ["nDCG@10"]).values["nDCG@10"]
 
-    def settled(self, logits: Mapping[str, FloatArray], weight: float, tolerance: float) -> dict[str, int]:
-        """Where `depth="auto"` would stop reading each list.
+    def read(
+        self, logits: Mapping[str, FloatArray], weight: float, tolerance: float
+    ) -> tuple[dict[str, FloatArray], float]:
+        """What `depth="auto"` would read of each list.
 
         :param logits: of every candidate.
         :param weight: share of the reranker in the blend.
-        :param tolerance: see `rerank.early_stopping.StoppingRule`.
-        :return: query id to passages read.
+        :param tolerance: see `rerank.reading_plan.ReadingPlan`.
+        :return: query id to logits, NaN where a candidate would not be read, and the share of all pairs read.
         """
-        return {
-            name: StoppingRule(scores, 10, weight, tolerance).depth(logits[name])
+        seen = {
+            name: ReadingPlan(scores, 10, weight, self.vectors[name], self.feedback, tolerance).read(
+                logits[name]
+            )
             for name, scores in self.scores.items()
         }
+        every = np.concatenate(list(seen.values()))
+        return seen, float((~np.isnan(every)).mean())
 
     def _order(
         self,
         name: str,
         logits: Mapping[str, FloatArray] | None,
         weight: float,
-        depth: int | Mapping[str, int] | None,
+        depth: int | None,
     ) -> Sequence[str]:
         """Document ids of one query in their final order."""
         ids = self.ids[name]
         if logits is None:
             return ids
-        listed = min(depth, len(ids)) if isinstance(depth, int) else len(ids)
-        read = depth[name] if isinstance(depth, Mapping) else listed
-        final = blend(self.scores[name][:listed], logits[name][:read], weight)
-        return [ids[row] for row in np.argsort(-final, kind="stable")] + ids[read:]
+        listed = len(ids) if depth is None else min(depth, len(ids))
+        final = blend(
+            self.scores[name][:listed],
+            logits[name][:listed],
+            weight,
+            vectors=None if (vectors := self.vectors[name]) is None else vectors[:listed],
+            feedback=self.feedback,
+        )
+        return [ids[row] for row in np.argsort(-final, kind="stable")] + ids[listed:]
 
     def relevant(self, name: str) -> NDArray[np.bool_]:
         """Which candidates of a query are relevant."""

@@ -119,12 +119,11 @@ class FaissEngine(ABC):
             for row, scores in zip(places, similarities, strict=True)
         ]
 
-    def similarity(self, query: FloatArray, pids: IntArray) -> FloatArray:
-        """Return the cosine similarity of one query, shape (d,), to passages of the index."""
+    def vectors_of(self, pids: IntArray) -> FloatArray:
+        """Return the vectors of n passages of the index, shape (n, d), as precisely as it keeps them."""
         if len(pids) == 0:
-            return np.empty(0, dtype=np.float32)
-        similarities: FloatArray = self._index.reconstruct_batch(self._places(pids)) @ query
-        return similarities
+            return np.empty((0, self.dimensions), dtype=np.float32)
+        return self._vectors_at(self._places(pids))
 
     def vectors(self, *, batch: int) -> Iterator[tuple[IntArray, FloatArray]]:
         """Yield ids and vectors of everything in the index, as precisely as it keeps them."""

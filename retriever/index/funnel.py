@@ -78,19 +78,10 @@ class FunnelIndex(FastScanEngine):
         loaded._search = LayeredSearch(loaded._trained)
         return loaded
 
-    def similarity(self, query: FloatArray, pids: IntArray) -> FloatArray:
-        """Return the cosine similarity of one query, shape (d,), to passages of the index."""
-        if len(pids) == 0:
-            return np.empty(0, dtype=np.float32)
-        parts = np.array_split(pids, PARTS) if len(pids) >= _SHARED_FROM else [pids]
-        return np.concatenate(_beside([partial(self._similarity, query, part) for part in parts]))
-
-    def _similarity(self, query: FloatArray, pids: IntArray) -> FloatArray:
-        similarities: FloatArray = self._encode(pids) @ query
-        return similarities
-
     def _vectors_at(self, places: IntArray) -> FloatArray:
-        return self._encode(self._pids[places])
+        pids = self._pids[places]
+        parts = np.array_split(pids, PARTS) if len(pids) >= _SHARED_FROM else [pids]
+        return np.concatenate(_beside([partial(self._encode, part) for part in parts]))
 
     def bytes_per_passage(self) -> float:
         """Return the memory that the index takes, in bytes a vector."""
@@ -117,7 +108,7 @@ class FunnelIndex(FastScanEngine):
                 at = selector.places
             else:
                 at = self._candidates(query, max(k, self._rescored), selector, reachable)
-            near = self.similarity(query, self._pids[at])
+            near = self._vectors_at(at) @ query
             best = np.lexsort((at, -near))[:k]
             similarities[row, : len(best)], places[row, : len(best)] = near[best], at[best]
         return similarities, places

@@ -47,8 +47,8 @@ class VectorIndex(Protocol):
         """
         ...
 
-    def similarity(self, query: FloatArray, pids: IntArray) -> FloatArray:
-        """Return the cosine similarity of one query, shape (d,), to passages of the index."""
+    def vectors_of(self, pids: IntArray) -> FloatArray:
+        """Return the vectors of n passages of the index, shape (n, d), as precisely as it keeps them."""
         ...
 
     def vectors(self, *, batch: int) -> Iterator[tuple[IntArray, FloatArray]]:

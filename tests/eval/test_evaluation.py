@@ -35,7 +35,11 @@ def test_all_four_stages_are_measured_in_their_order(evaluation):
 
 def test_each_list_is_what_a_retriever_of_that_part_alone_answers(evaluation, encoder):
     dataset = topical_dataset()
-    for stage, parts in (("lexical", {"dense": False}), ("dense", {"lexical": False}), ("hybrid", {})):
+    for stage, parts in (
+        ("lexical", {"dense": False}),
+        ("dense", {"lexical": False, "feedback": 0.0}),  # the part as it is
+        ("hybrid", {}),
+    ):
         config = RetrieverConfig(encoder=encoder, reranker=None, **parts)
         with Retriever.from_corpus(dataset.documents, config=config) as alone:
             for query, text in dataset.queries.items():

@@ -71,15 +71,32 @@ def test_blend_with_weight_0_keeps_the_first_stage():
     assert np.argsort(-blend(column(1, 3, 2), column(9, 0, 5), 0.0)).tolist() == [1, 2, 0]
 
 
-@given(arrays, st.integers(0, 30), st.floats(0, 1))
-def test_blend_of_a_part_is_that_of_a_list_so_short(scores, read, weight):
-    logits = np.sin(scores)[:read]
-    np.testing.assert_array_equal(blend(scores, logits, weight), blend(scores[:read], logits, weight))
+def partly(logits, seed):
+    """Logits of which some were not read."""
+    read = np.random.default_rng(seed).random(len(logits)) < 0.5
+    return np.where(read, logits, np.nan).astype(np.float32), read
 
 
-@given(arrays, st.integers(0, 30), st.floats(0, 1))
-def test_blend_of_a_part_keeps_what_both_say(scores, read, weight):
+@given(arrays, st.integers(0, 100), st.floats(0, 1))
+def test_blend_of_a_part_is_that_of_a_list_so_short(scores, seed, weight):
+    logits, read = partly(np.sin(scores), seed)
+    if read.any():
+        short = blend(scores[read], logits[read], weight)
+        np.testing.assert_array_equal(blend(scores, logits, weight)[read], short)
+
+
+@given(arrays, st.integers(0, 100), st.floats(0, 1), st.floats(0, 1))
+def test_what_was_not_read_stays_below_in_its_order(scores, seed, weight, feedback):
     first = np.sort(scores)[::-1].copy()
-    mixed = blend(first, first[:read], weight)
-    assert len(mixed) == min(read, len(first))
-    assert (np.diff(mixed) <= 1e-5 * (1 + np.abs(mixed).max(initial=0))).all()
+    logits, read = partly(np.sin(scores), seed)
+    vectors = np.random.default_rng(seed).standard_normal((len(scores), 4)).astype(np.float32)
+    mixed = blend(first, logits, weight, vectors=vectors, feedback=feedback)
+    assert np.isfinite(mixed).all()
+    assert (np.diff(mixed[~read]) <= 0).all()
+    if read.any() and not read.all():
+        assert mixed[~read].max() < mixed[read].min()
+
+
+def test_blend_of_nothing_read_is_the_first_stage():
+    assert blend(column(3, 2), column(np.nan, np.nan), 0.5).tolist() == [3, 2]
+    assert blend(column(), column(), 0.5).tolist() == []

@@ -1,9 +1,11 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rerank.budget import CostModel
+from rerank.reading_plan import ReadingPlan
 from retriever.errors import InvalidInputError, InvalidTypeError
 from retriever.second_stage import decide, score_until
 from retriever.types import Candidate, StageScore
@@ -43,28 +45,49 @@ class CalibratedReranker(OverlapReranker):
 
 
 def test_the_reranker_alone_orders_by_logit_and_ties_keep_the_first_stage():
-    decision = decide(short_list(3, 2, 1, 0), logits(1, 5, 5, 1), 1.0, most=4)
+    decision = decide(short_list(3, 2, 1, 0), logits(1, 5, 5, 1), 1.0)
     assert decision.order == [1, 2, 0, 3]
     assert decision.reranked[1] == StageScore(1, 5.0)
 
 
 def test_what_was_not_read_stays_below_with_falling_scores():
-    decision = decide(short_list(9, 8, 7, 6), logits(-3, 4), 0.75, most=2)
+    decision = decide(short_list(9, 8, 7, 6), logits(-3, 4, np.nan), 0.75)
     assert decision.order == [1, 0, 2, 3]
     assert np.all(np.diff(decision.scores[decision.order]) <= 0)
     assert set(decision.reranked) == {0, 1}
 
 
+def with_vectors(candidates, vectors):
+    return [replace(one, vector=vector) for one, vector in zip(candidates, vectors, strict=True)]
+
+
+def test_what_is_like_the_best_of_those_read_gains():
+    candidates = short_list(*range(20, 0, -1))
+    vectors = np.random.default_rng(0).standard_normal((20, 8)).astype(np.float32)
+    vectors[14] = vectors[0]
+    read = logits(*range(15, 0, -1))
+    plain = decide(candidates, read, 0.5)
+    fed = decide(with_vectors(candidates, vectors), read, 0.5, feedback=0.5)
+    assert plain.order == list(range(20))
+    assert fed.order.index(14) < 14
+    assert sorted(fed.order[:15]) == list(range(15))  # what was not read stays below
+    assert decide(candidates, read, 0.5, feedback=0.5).order == plain.order  # no vectors
+    alone = decide(with_vectors(candidates, vectors), read, 1.0, feedback=0.5)
+    assert alone.scores[:15].tolist() == read.tolist()
+
+
 def test_nothing_read_is_the_first_stage():
-    decision = decide(short_list(3, 2), logits(), 0.5, most=2)
+    decision = decide(short_list(3, 2), logits(), 0.5)
     assert decision.order == [0, 1] and decision.scores.tolist() == [3, 2] and decision.reranked == {}
 
 
 def test_no_time_left_reads_nothing():
     cost = CostModel(None)
     ends = time.perf_counter() - 1.0
-    (scores,) = score_until(ends, OverlapReranker(), ["q"], [short_list(1, 2)], [None], cost)
-    assert len(scores) == 0
+    plan = ReadingPlan(logits(2, 1), 10, 0.5)
+    (scores,) = score_until(ends, OverlapReranker(), ["q"], [short_list(2, 1)], [plan], cost)
+    assert len(scores) == 2 and np.isnan(scores).all()
+    assert decide(short_list(2, 1), scores, 0.5).order == [0, 1]
 
 
 def test_a_budget_stops_in_time_and_keeps_the_rest_in_order(make):
@@ -103,12 +126,12 @@ def test_auto_depth_stops_reading_when_nothing_else_matters(make):
     assert retriever.search("cat", k=3, depth="auto", budget_ms=5000)
 
 
-def test_auto_depth_never_reads_the_end_of_a_list(make):
+def test_auto_depth_reads_the_whole_list_where_any_might_be_the_best(make):
     docs = [(f"d{i}", f"cat number {i}") for i in range(60)]
-    retriever = make(docs, reranker=OverlapReranker())  # which finds all alike: any might be the best
+    retriever = make(docs, reranker=OverlapReranker())  # which finds all alike
     results, timings = retriever.search_timed("cat", k=60, depth="auto")
     assert timings.reranked == 50 and len(results) == 60
-    assert retriever.search_timed("cat", depth="auto")[1].reranked == 30
+    assert retriever.search_timed("cat", depth="auto")[1].reranked == 50
 
 
 def test_results_carry_a_probability_and_can_be_cut_by_it(make):

@@ -20,6 +20,8 @@ def lists(right_rows: list[int]) -> ShortLists:
         ids={name: [f"d{row}" for row in range(DEPTH)] for name in names},
         texts={name: [f"d{row}" for row in range(DEPTH)] for name in names},
         scores={name: np.linspace(1.0, 0.0, DEPTH, dtype=np.float32) for name in names},
+        vectors=dict.fromkeys(names),
+        feedback=0.0,
     )
 
 

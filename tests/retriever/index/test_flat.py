@@ -22,7 +22,7 @@ def test_it_finds_what_a_plain_product_finds():
         expected = np.argsort(-(vectors @ query))[:5]
         assert pids.tolist() == (expected + 100).tolist()
         np.testing.assert_allclose(scores, (vectors @ query)[expected], rtol=1e-5)
-        np.testing.assert_allclose(index.similarity(query, pids), scores, rtol=1e-5)
+        np.testing.assert_allclose(index.vectors_of(pids) @ query, scores, rtol=1e-5)
 
 
 def test_filters_are_inside_so_k_results_come_back():
