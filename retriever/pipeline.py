@@ -50,6 +50,7 @@ from retriever.second_stage import (
     results_of,
     score_all,
     score_until,
+    tolerance_of,
 )
 from retriever.store.manifest import read_manifest
 from retriever.types import (
@@ -308,39 +309,23 @@ class Retriever:
             found = first_stage(self._collection, queries, limit=limit, filter=filter)
         found_at = time.perf_counter()
         short = [candidates[:most] for candidates in found]
-        weight = self._rerank_weight(reranker)
+        weight, feedback = self._rerank_weight(reranker), self.config.feedback
         logits = [np.empty(0, dtype=np.float32)] * len(queries)
         if reranker is not None and budget_ms is None and depth != "auto":
             logits = score_all(reranker, queries, short)
         elif reranker is not None:
             ends = math.inf if budget_ms is None else started + budget_ms / 1e3
-            plans = [
-                reading_plan(
-                    candidates,
-                    reranker,
-                    k=k,
-                    weight=weight,
-                    feedback=self.config.feedback,
-                    stops=depth == "auto",
-                )
-                for candidates in short
-            ]
+            tolerance = tolerance_of(reranker) if depth == "auto" else None
+            plans = [reading_plan(candidates, k, weight, feedback, tolerance) for candidates in short]
             logits = score_until(ends, reranker, queries, short, plans, self._cost)
         scored_at = time.perf_counter()
-        decisions = [
-            decide(candidates, scores, weight, feedback=self.config.feedback)
-            for candidates, scores in zip(found, logits, strict=True)
-        ]
+        decisions = [decide(*pair, weight, feedback=feedback) for pair in zip(found, logits, strict=True)]
         results = [
             results_of(candidates, decision, calibration, k, min_probability)
             for candidates, decision in zip(found, decisions, strict=True)
         ]
-        timings = SearchTimings(
-            (found_at - started) * 1e3,
-            (scored_at - found_at) * 1e3,
-            sum(int((~np.isnan(scores)).sum()) for scores in logits),
-        )
-        return results, timings
+        read = sum(len(decision.reranked) for decision in decisions)
+        return results, SearchTimings((found_at - started) * 1e3, (scored_at - found_at) * 1e3, read)
 
     # Changing
 

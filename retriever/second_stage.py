@@ -181,27 +181,15 @@ def results_of(
 
 
 def reading_plan(
-    candidates: Sequence[Candidate],
-    reranker: Reranker,
-    *,
-    k: int,
-    weight: float,
-    feedback: float,
-    stops: bool,
+    candidates: Sequence[Candidate], k: int, weight: float, feedback: float, tolerance: float | None
 ) -> ReadingPlan:
-    """Make the plan by which one query's candidates are read.
+    """Make the plan by which one query's candidates are read; see `ReadingPlan`."""
+    return ReadingPlan(_fused_scores(candidates), k, weight, vectors_of(candidates), feedback, tolerance)
 
-    :param stops: whether reading ends when no other candidate is likely to enter the first k.
-    """
-    tolerance = getattr(reranker, "config", {}).get("stopping_tolerance", TOLERANCE)
-    return ReadingPlan(
-        _fused_scores(candidates),
-        k,
-        weight,
-        vectors=vectors_of(candidates),
-        feedback=feedback,
-        tolerance=float(tolerance) if stops else None,
-    )
+
+def tolerance_of(reranker: Reranker) -> float:
+    """Return the stopping tolerance that was fitted with a reranker, or a cautious one."""
+    return float(getattr(reranker, "config", {}).get("stopping_tolerance", TOLERANCE))
 
 
 def calibration_of(reranker: Reranker | None, *, needed: bool) -> Calibration | None:
