@@ -122,6 +122,10 @@ class StaticEncoder:
             raise ModelError(f"{folder}: {error}") from error
         return encoder
 
+    def __repr__(self) -> str:
+        extra = "" if self._position_weights is None else ", position weights"
+        return f"StaticEncoder({len(self._table)} rows, {self._dimensions} dimensions{extra})"
+
     @property
     def dimensions(self) -> int:
         """Length of the vectors."""

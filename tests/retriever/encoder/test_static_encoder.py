@@ -28,6 +28,8 @@ def test_shapes():
     assert encoder.encode(("a", "b")).dtype == np.float32
     assert encoder.encode(np.array(["a", "b"])).shape == (2, 24)
     assert encoder.tokenize([]) == [] and encoder.count_tokens([]).shape == (0,)
+    assert repr(encoder).endswith(" rows, 24 dimensions)")
+    assert repr(encoder.with_position_weights([1.0])).endswith("24 dimensions, position weights)")
 
 
 def test_a_text_without_known_tokens_is_zeros():
