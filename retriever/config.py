@@ -96,8 +96,8 @@ class RetrieverConfig(BaseModel):
     )
     depth: Depth = Field(
         default=50,
-        description="Documents reranked for a query; the time grows with it. 'auto' reads 20 to 30 of 50, "
-        "and stops when no other is likely to matter.",
+        description="Documents reranked for a query; the time grows with it. 'auto' reads about half of 50, "
+        "the most promising first, and stops when no other is likely to matter.",
     )
     budget_ms: float | None = Field(
         default=None,

@@ -221,8 +221,8 @@ class Retriever:
             enter the first k, None takes the configuration's.
         :param filter: only documents whose metadata passes, for example `{"year": {"gte": 2020}}`.
         :param rerank: False leaves the order of the first stage.
-        :param budget_ms: milliseconds for the whole search; the reranker reads the best candidates first
-            and stops in time, and what it did not read stays below. None takes the configuration's.
+        :param budget_ms: milliseconds for the whole search; the reranker reads the most promising candidates
+            first and stops in time, and what it did not read stays below. None takes the configuration's.
         :param min_probability: drop what the reranker finds less likely relevant than this, 0 to 1, and
             what it did not read; the list may be empty then, and rightly so.
         :return: results, best first.
