@@ -60,6 +60,12 @@ def check_depth(depth: object) -> None:
         check_count("depth", depth)
 
 
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither True nor False, such as the word "no"."""
+    if not isinstance(value, bool):
+        raise InvalidTypeError(f"{name} is {value!r}, neither True nor False")
+
+
 def check_number(name: str, value: object, wanted: str, fits: Callable[[float], bool]) -> None:
     """Refuse what is no number or out of range; None is fine."""
     if value is None:

@@ -70,7 +70,7 @@ class RetrieverConfig(BaseModel):
     candidates: int = Field(
         default=200,
         ge=1,
-        description="Passages each index hands to fusion. Cheap, so wide; at least the depth is used.",
+        description="Passages each index hands to fusion. Cheap, so wide; at least depth and k are used.",
     )
     fusion: Literal["zscore", "rrf"] = Field(
         default="zscore",
@@ -87,7 +87,8 @@ class RetrieverConfig(BaseModel):
         ge=0.0,
         le=1.0,
         description="How much documents like the best-placed ones gain, after fusion and after reranking; 0 "
-        "is off. It helps where many documents answer, and costs a little where a single one does.",
+        "is off. It helps where many documents answer, and costs a little where a single one does. It needs "
+        "vectors, and leaves the order of a reranker alone whose weight is 1.",
     )
     reranker: str | None = Field(
         default=BUNDLED,
@@ -102,7 +103,8 @@ class RetrieverConfig(BaseModel):
     budget_ms: float | None = Field(
         default=None,
         gt=0.0,
-        description="Milliseconds for a whole search; reranking stops in time. None reads to the depth.",
+        description="Milliseconds for a whole search; reranking stops in time, while the first stage always "
+        "ends. None reads to the depth.",
     )
     pair_cache: ByteSize | None = Field(
         default=None,
@@ -161,8 +163,13 @@ class RetrieverConfig(BaseModel):
             )
 
 
-_WANTED = {  # of fields whose branches each have a message of pydantic's
+_WANTED = {  # of fields that pydantic has several messages for, some of them wide of the mark (NaN)
     "depth": "give a whole number of at least 1, or 'auto'",
+    "budget_ms": "give milliseconds above 0, or None",
+    "dense_weight": "give a number from 0 to 1",
+    "feedback": "give a number from 0 to 1",
+    "rerank_weight": "give a number from 0 to 1, or None",
+    "target_recall": "give a number above 0, at most 1",
     "pair_cache": "give a size such as '32MB', of at least 1 KiB, or None",
 }
 

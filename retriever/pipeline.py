@@ -22,6 +22,7 @@ from rerank.protocol import Reranker
 from retriever.arguments import (
     check_count,
     check_depth,
+    check_flag,
     check_number,
     check_query,
     checked_queries,
@@ -218,7 +219,7 @@ class Retriever:
         :param query: a question, a claim or keywords; not empty.
         :param k: at most this many results; fewer when the collection has fewer.
         :param depth: how many candidates the reranker reads; "auto" reads until no other is likely to
-            enter the first k, None takes the configuration's.
+            enter the first k, so more for a larger k. None takes the configuration's.
         :param filter: only documents whose metadata passes, for example `{"year": {"gte": 2020}}`.
         :param rerank: False leaves the order of the first stage.
         :param budget_ms: milliseconds for the whole search; the reranker reads the most promising candidates
@@ -300,6 +301,7 @@ class Retriever:
         check_depth(depth)
         check_number("budget_ms", budget_ms, "milliseconds above 0", lambda value: value > 0)
         check_number("min_probability", min_probability, "0 to 1", lambda value: 0 <= value <= 1)
+        check_flag("rerank", rerank)
         started = time.perf_counter()
         most = greatest_depth(depth)
         reranker = self.reranker if rerank else None

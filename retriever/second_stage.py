@@ -200,8 +200,8 @@ def calibration_of(reranker: Reranker | None, *, needed: bool) -> Calibration | 
     calibration = None if reranker is None else Calibration.from_config(getattr(reranker, "config", {}))
     if needed and calibration is None:
         raise InvalidInputError(
-            "min_probability needs a reranker with a fitted calibration, such as the bundled one; "
-            "rerank with that, or leave min_probability out"
+            "min_probability needs a reranker that reads (rerank=True) and has a fitted calibration, such as "
+            "the bundled one; rerank with that, or leave min_probability out"
         )
     return calibration
 

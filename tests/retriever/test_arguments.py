@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from retriever.arguments import check_count, check_query
+from retriever.arguments import check_count, check_flag, check_query
 from retriever.errors import InvalidInputError, InvalidTypeError
 
 
@@ -19,6 +19,12 @@ from retriever.errors import InvalidInputError, InvalidTypeError
 def test_what_is_no_question_is_refused(query, error, message):
     with pytest.raises(error, match=message):
         check_query(query)
+
+
+def test_a_flag_is_true_or_false():
+    check_flag("rerank", False)
+    with pytest.raises(InvalidTypeError, match="rerank is 'no', neither True nor False"):
+        check_flag("rerank", "no")
 
 
 def test_a_question_in_any_script_is_fine():

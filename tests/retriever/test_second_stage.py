@@ -146,7 +146,7 @@ def test_results_carry_a_probability_and_can_be_cut_by_it(make):
 @pytest.mark.parametrize("options", [{}, {"rerank": False}])
 def test_probabilities_need_a_calibrated_reranker(make, options):
     reranker = CalibratedReranker() if options else OverlapReranker()
-    with pytest.raises(InvalidInputError, match="min_probability needs a reranker with a fitted calibration"):
+    with pytest.raises(InvalidInputError, match="min_probability needs a reranker that reads"):
         make(reranker=reranker).search("cat", min_probability=0.5, **options)
 
 
